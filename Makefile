@@ -1,0 +1,91 @@
+# Everything that is started by hand or by CI starts here. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first of these that runs and is new enough; a shim may be there and not run.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Set-up is stamped, so that a second run does nothing until an input changes.
+DEPS := $(VENV)/.deps-stamp
+DOCS_DIR := service/api/static/docs
+DOCS := $(DOCS_DIR)/.stamp
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+NPM := $(BIN)/python -m devstack.node npm
+
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup ## Serve http://localhost:8000 with every part it needs, until Ctrl-C
+	@exec $(BIN)/python -m devstack.run --stop-with-parent
+
+.PHONY: test
+test: lint ## Run every check that a change must pass
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: setup ## Rewrite the sources in the house style
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: e2e
+e2e: setup ## Run only the tests against a whole running stack
+	@$(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: setup ## Kill, pause and cut the parts for longer than `make test` does
+	@$(BIN)/python -m pytest -m "chaos or chaos_long" --timeout=0 $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz every documented route for longer than `make test` does
+	@$(BIN)/python -m pytest -m "fuzz or fuzz_long" --timeout=0 $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: setup ## Measure the service and print the figures
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+.PHONY: setup
+setup: $(DEPS) $(DOCS) ## Install what the other targets need (they all call it)
+
+$(DEPS): requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=…" >&2; exit 1; }
+	@echo "Installing the Python packages into $(VENV) …"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# The pages of the API reference are served from here: nothing is fetched from a CDN.
+$(DOCS): web/package.json web/package-lock.json | $(DEPS)
+	@echo "Installing the assets of the API reference …"
+	@$(NPM) ci --prefix web --no-audit --no-fund --loglevel=error
+	@$(BIN)/python -m devstack.docs_assets web/node_modules $(DOCS_DIR)
+	@touch $@
+
+.PHONY: lock
+lock: $(DEPS) ## Compile requirements*.in and web/package.json into their lock files
+	@$(COMPILE) requirements.in -o requirements.txt
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(NPM) install --package-lock-only --prefix web
+
+.PHONY: clean
+clean: ## Remove what the other targets made, except the data of `make run`
+	rm -rf $(VENV) web/node_modules $(DOCS_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

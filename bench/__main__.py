@@ -1,0 +1,192 @@
+"""`make bench`: run every measurement once and print a table for bench/README.md. Takes about two minutes."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import requests
+from openai import OpenAI
+
+from bench import load, waiting
+from devstack.parts import Web
+from devstack.stack import Stack
+
+ACCOUNTS = 64
+TOKENS_EACH = 1_000_000_000
+UPSTREAM_DELAY_SECONDS = 0.2
+DRAIN_TIMEOUT_SECONDS = 120
+
+
+class BareWeb(Web):
+    """The yardstick, under the same gunicorn."""
+
+    name = "bare"
+
+    def arguments(self) -> list[str]:
+        return [*super().arguments()[:-1], "bench.bare:application"]
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.post(f"{self.url}/api/chat", timeout=2).status_code == 401
+        except requests.RequestException:
+            return False
+
+
+class Bench:
+    def __init__(self, stack: Stack, directory: Path, *, seconds: int, connections: int) -> None:
+        self._stack = stack
+        self._directory = directory
+        self._seconds = seconds
+        self._connections = connections
+        self._tokens = [self._register() for _ in range(ACCOUNTS)]
+        stack.db.wallets.update_many({}, {"$set": {"available": TOKENS_EACH}})
+
+    def submits(self) -> None:
+        """Accepted submits beside the bare route, in turn."""
+        with BareWeb(self._directory / "bare", self._stack.environment) as bare:
+            for server in self._stack.workers:
+                server.pause()
+            for round_ in (1, 2):
+                plain = self._load(bare.url)
+                accepted = self._load(self._stack.web.url)
+                ratio = accepted.per_second / plain.per_second
+                _row(f"bare route, requests/s (round {round_})", f"{plain.per_second:.0f}", f"{plain.errors} errors")
+                _row(f"accepted submits/s (round {round_})", f"{accepted.per_second:.0f}", f"{ratio:.2f} of bare")
+        for server in self._stack.workers:
+            server.resume()
+        self._drain()
+
+    def completions(self) -> None:
+        """Completed jobs per second, every client waiting for its answer."""
+        done = self._load(self._stack.web.url, wait=True)
+        _row(
+            "completed jobs/s (Prefer: wait)",
+            f"{done.per_second:.0f}",
+            f"p50 {done.p50_ms:.0f} ms, p99 {done.p99_ms:.0f} ms",
+        )
+
+    def added_latency(self, calls: int = 300) -> None:
+        """One call after the other: through the service and straight to the upstream, in turn."""
+        self._stack.upstream.rule(delay_seconds=UPSTREAM_DELAY_SECONDS)
+        client = OpenAI(api_key="x", base_url=self._stack.upstream_server.uri, max_retries=0)
+        message = {"role": "user", "content": "ping"}
+        with requests.Session() as http:
+            http.headers.update({"Authorization": f"Bearer {self._tokens[0]}", "Prefer": "wait=20"})
+            question = {"message": "ping", "context": []}
+            direct, through = [], []
+            for _ in range(calls):
+                direct.append(_timed(lambda: client.chat.completions.create(model="m", messages=[message])))  # type: ignore[list-item]
+                through.append(
+                    _timed(
+                        lambda: http.post(
+                            f"{self._stack.web.url}/api/chat", json=question, timeout=30
+                        ).raise_for_status()
+                    )
+                )
+        self._stack.upstream.clear()
+        (direct_50, direct_99), (through_50, through_99) = waiting.percentiles(direct), waiting.percentiles(through)
+        _row("direct upstream call, ms", f"{direct_50:.1f} / {direct_99:.1f}", "p50 / p99")
+        _row("Prefer: wait, ms", f"{through_50:.1f} / {through_99:.1f}", "p50 / p99")
+        _row("added, ms", f"{through_50 - direct_50:.1f} / {through_99 - direct_99:.1f}", "p50 / p99")
+
+    def waiters(self, count: int = 500) -> None:
+        """Short requests while `count` requests wait on the one web process, beside the same without them."""
+        web, token = self._stack.web, self._tokens[0]
+        alone = waiting.percentiles(waiting.short_request_milliseconds(web.url, token, 300))
+        self._stack.upstream.rule(contains="wait for me", hold="gate")
+        job_ids = [self._submit("wait for me") for _ in range(20)]
+        held = waiting.hold(web.url, token, [job_ids[n % len(job_ids)] for n in range(count)], 40)
+        # The one process accepts in order: a connection made now is answered after it has taken all those.
+        waiting.short_request_milliseconds(web.url, token, 1)
+        meanwhile = waiting.percentiles(waiting.short_request_milliseconds(web.url, token, 300))
+        self._stack.upstream.release("gate")
+        answered = waiting.finish(held)
+        self._stack.upstream.clear()
+        _row("short request, ms", f"{alone[0]:.1f} / {alone[1]:.1f}", "p50 / p99, nobody waiting")
+        _row(
+            "short request, ms",
+            f"{meanwhile[0]:.1f} / {meanwhile[1]:.1f}",
+            f"p50 / p99, {count} waiting; {answered} answered",
+        )
+
+    def _load(self, url: str, *, wait: bool = False) -> load.Load:
+        return load.run(
+            f"{url}/api/chat",
+            self._tokens,
+            self._directory,
+            seconds=self._seconds,
+            connections=self._connections,
+            wait=wait,
+        )
+
+    def _drain(self) -> None:
+        """Wait until every accepted job is final, and say how fast that went."""
+        jobs, started = self._stack.db.jobs, time.monotonic()
+        backlog = jobs.count_documents({"status": {"$in": ["queued", "running"]}})
+        while (left := jobs.count_documents({"status": {"$in": ["queued", "running"]}})) > 0:
+            if time.monotonic() - started > DRAIN_TIMEOUT_SECONDS:
+                raise RuntimeError(f"{left} jobs are not final after {DRAIN_TIMEOUT_SECONDS} s")
+            time.sleep(0.1)
+        _row(
+            "completed jobs/s (backlog)",
+            f"{backlog / (time.monotonic() - started):.0f}",
+            f"{backlog} jobs, no submits meanwhile",
+        )
+
+    def _register(self) -> str:
+        body = {"username": f"bench-{uuid4().hex[:12]}", "password": "long enough"}
+        reply = requests.post(f"{self._stack.web.url}/api/auth/register", json=body, timeout=10)
+        reply.raise_for_status()
+        return str(reply.json()["token"])
+
+    def _submit(self, message: str) -> str:
+        headers = {"Authorization": f"Bearer {self._tokens[0]}"}
+        reply = requests.post(f"{self._stack.web.url}/api/chat", json={"message": message}, headers=headers, timeout=10)
+        return str(reply.json()["jobId"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=8, choices=range(1, 61), metavar="1…60", help="of each load")
+    parser.add_argument("--connections", type=int, default=32, choices=range(1, 513), metavar="1…512")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="talkmeter-bench-") as name:
+        directory = Path(name)
+        settings = {
+            "job_lease_seconds": "30",
+            "max_queue_length": "1000000",
+            "upkeep_interval_seconds": "1",
+        }
+        with Stack(directory, workers=1, **settings) as stack:
+            bench = Bench(stack, directory, seconds=options.seconds, connections=options.connections)
+            print("| what | figure | |\n|---|---|---|")
+            measurements: tuple[Callable[[], None], ...] = (
+                bench.submits,
+                bench.completions,
+                bench.added_latency,
+                bench.waiters,
+            )
+            for measure in measurements:
+                measure()
+    return 0
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1000
+
+
+def _row(what: str, figure: str, note: str) -> None:
+    print(f"| {what} | {figure} | {note} |", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except load.MissingWrkError as missing:
+        sys.exit(f"make bench: {missing}")

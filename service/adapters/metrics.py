@@ -1,0 +1,71 @@
+"""Prometheus metrics of web and workers. `PROMETHEUS_MULTIPROC_DIR` makes a host's processes count together."""
+
+import os
+from collections.abc import Callable
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.domain.jobs import Job
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_BYTES = (100, 1_000, 10_000, 100_000, 1_000_000)
+
+REQUESTS = Counter("http_requests_total", "Answered requests", ("method", "route", "status"))
+REQUEST_SECONDS = Histogram("http_request_duration_seconds", "Time to answer", ("route",), buckets=_SECONDS)
+RESPONSE_BYTES = Histogram("http_response_size_bytes", "Size of response bodies", ("route",), buckets=_BYTES)
+JOBS_ACCEPTED = Counter("chat_jobs_accepted_total", "Accepted jobs", ("channel", "model"))
+JOBS_FINAL = Counter("chat_jobs_total", "Final jobs", ("channel", "outcome"))
+JOB_SECONDS = Histogram("chat_job_seconds", "From acceptance to the final state", ("outcome",), buckets=_SECONDS)
+TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
+CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
+CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
+DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
+
+
+class Metrics:
+    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
+        """`route` is the template, so that labels stay few."""
+        REQUESTS.labels(method, route, str(status)).inc()
+        REQUEST_SECONDS.labels(route).observe(seconds)
+        RESPONSE_BYTES.labels(route).observe(response_bytes)
+
+    def job_accepted(self, job: Job) -> None:
+        JOBS_ACCEPTED.labels(job.channel, job.model).inc()
+
+    def job_final(self, job: Job) -> None:
+        JOBS_FINAL.labels(job.channel, job.status.value).inc()
+        if job.finished_at is not None:
+            JOB_SECONDS.labels(job.status.value).observe((job.finished_at - job.created_at).total_seconds())
+        if job.usage is not None:
+            TOKENS.labels(job.model, "prompt").inc(job.usage.prompt_tokens)
+            TOKENS.labels(job.model, "cached").inc(job.usage.cached_tokens)
+            TOKENS.labels(job.model, "completion").inc(job.usage.completion_tokens)
+
+    def webhook_delivery(self, outcome: str) -> None:
+        DELIVERIES.labels(outcome).inc()
+
+    def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
+        CALL_SECONDS.labels(model).observe(seconds)
+        if error_code is not None:
+            CALL_ERRORS.labels(model, error_code).inc()
+
+    def render(self) -> tuple[bytes, str]:
+        """The exposition and its content type."""
+        return generate_latest(_registry()), CONTENT_TYPE_LATEST
+
+
+def _registry() -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    collect: Callable[[CollectorRegistry], object] = MultiProcessCollector
+    collect(registry)
+    return registry

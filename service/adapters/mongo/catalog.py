@@ -1,0 +1,89 @@
+"""Models and assistants, kept in the database and remembered for a few seconds in each process."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any, TypeVar, cast
+
+from service.adapters.mongo.connection import Row, collection
+from service.adapters.mongo.documents import AssistantDocument, ModelDocument
+from service.domain.billing import PriceWeights
+from service.domain.catalog import DEFAULT_MODEL, Assistant, ChatModel
+
+T = TypeVar("T")
+# How long an admin's change may take to reach every process.
+REMEMBER_SECONDS = 5.0
+MAX_SUCCESSIONS = 5
+
+
+class MongoCatalog:
+    """`default_model` is the alias that the alias `default` stands for, or an id to be sent as it is."""
+
+    def __init__(self, default_model: str) -> None:
+        self._default_model = default_model
+        self._remembered: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def assistant(self, assistant_id: str) -> Assistant | None:
+        return self._remember(("assistant", assistant_id), lambda: _assistant(assistant_id))
+
+    def model(self, alias: str) -> ChatModel | None:
+        """The model of an alias; `default` is what the installation chose, known to the table or not."""
+        return self._remember(("model", alias), lambda: self._model(alias))
+
+    def _model(self, alias: str) -> ChatModel | None:
+        chosen = self._default_model
+        if alias not in (DEFAULT_MODEL, chosen):
+            return _living_model(alias)
+        # Jobs name the chosen model by its own alias, so a worker asks for that one.
+        return _living_model(chosen) or _model(DEFAULT_MODEL, chosen)
+
+    def _remember(self, key: tuple[str, str], load: Callable[[], T | None]) -> T | None:
+        read_at, value = cast(tuple[float, T | None], self._remembered.get(key, (0.0, None)))
+        if value is None or time.monotonic() - read_at > REMEMBER_SECONDS:
+            value = load()
+            if value is not None:
+                self._remembered[key] = (time.monotonic(), value)
+        return value
+
+
+def seed() -> None:
+    """Add the models and assistants that the service comes with, where they are missing; never change existing ones."""
+    data = json.loads(resources.files("service.data").joinpath("catalog.json").read_text(encoding="utf-8"))
+    for document, rows in ((ModelDocument, data["models"]), (AssistantDocument, data["assistants"])):
+        stored = collection(document)
+        for row in rows:
+            stored.update_one({"_id": row["id"]}, {"$setOnInsert": _without_id(row)}, upsert=True)
+
+
+def _living_model(alias: str) -> ChatModel | None:
+    """The alias with what is sent for it today: after its shutdown day that is its successor."""
+    today = datetime.now(UTC).date().isoformat()
+    model = _model(alias, alias)
+    for _ in range(MAX_SUCCESSIONS):
+        if model is None or model.successor is None or model.shutdown_on is None or model.shutdown_on > today:
+            break
+        model = _model(model.successor, alias)
+    return model
+
+
+def _model(document_id: str, alias: str) -> ChatModel | None:
+    row = collection(ModelDocument).find_one({"_id": document_id})
+    if row is None:
+        return None
+    values = {
+        **_without_id(row),
+        "weights": PriceWeights(**row["weights"]),
+        "upstream_id": row["upstream_id"] or alias,
+    }
+    return ChatModel(alias=alias, **values)
+
+
+def _assistant(assistant_id: str) -> Assistant | None:
+    row = collection(AssistantDocument).find_one({"_id": assistant_id})
+    return None if row is None else Assistant(id=assistant_id, **_without_id(row))
+
+
+def _without_id(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in ("id", "_id")}

@@ -1,0 +1,13 @@
+"""`/api/admin`: what operators do. Role `support` may read, role `admin` may do everything."""
+
+from service.api.blueprint import ApiBlueprint
+from service.api.blueprints.admin import balances, insight, jobs, keys, users, webhooks
+
+BLUEPRINTS: tuple[ApiBlueprint, ...] = (
+    users.blueprint,
+    balances.blueprint,
+    jobs.blueprint,
+    keys.blueprint,
+    insight.blueprint,
+    webhooks.blueprint,
+)

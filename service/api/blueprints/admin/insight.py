@@ -1,0 +1,51 @@
+"""`/api/admin`: dialogs, the overview and the audit trail."""
+
+from typing import Any
+
+from service.api.auth import authenticated
+from service.api.blueprint import ApiBlueprint, fails_with
+from service.api.blueprints.admin.schemas import AuditSearch, AuditTrail, Dialogs, Overview
+from service.api.schemas import Cursor
+from service.api.state import services
+from service.domain.accounts import Actor
+
+blueprint = ApiBlueprint("admin-insight", __name__, url_prefix="/api/admin", description="Operators: what happens")
+
+
+@blueprint.route("/user/<user_id>/dialogs", methods=["GET"])
+@authenticated("support")
+@fails_with(404)
+@blueprint.arguments(Cursor, location="query")
+@blueprint.response(200, Dialogs, description="A page of dialogs, newest first")
+def dialogs(query: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Show the dialogs of an account
+
+    Each with its newest messages. Every look is written to the audit trail.
+    """
+    page = services().admin.dialogs(actor, user_id, query["cursor"], query["limit"])
+    return {"dialogs": page.items, "next_cursor": page.next_cursor}
+
+
+@blueprint.route("/overview", methods=["GET"])
+@authenticated("support")
+@blueprint.response(200, Overview, description="The service now and its last seven days")
+def overview(*, actor: Actor) -> dict[str, Any]:
+    """Show how the service does"""
+    found = services().admin.overview(actor)
+    return {
+        "jobs": {status: found.jobs_open.get(status, 0) for status in ("queued", "running")},
+        "active_users": found.active_users,
+        "balance": {"mean": found.balance_mean, "median": found.balance_median},
+        "days": found.days,
+        "models": found.models,
+    }
+
+
+@blueprint.route("/audit", methods=["GET"])
+@authenticated("support")
+@blueprint.arguments(AuditSearch, location="query")
+@blueprint.response(200, AuditTrail, description="A page of the trail, newest first")
+def audit(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """Show who looked at or changed what is somebody else's"""
+    page = services().admin.audit_trail(actor, query["subject_id"], query["cursor"], query["limit"])
+    return {"audit": page.items, "next_cursor": page.next_cursor}

@@ -1,0 +1,104 @@
+"""`/api/admin/users` and `/api/admin/user/{userId}`: look at accounts, block them, give roles and plans."""
+
+from typing import Any
+
+from service.api.auth import authenticated
+from service.api.blueprint import ApiBlueprint, fails_with
+from service.api.blueprints.admin.schemas import (
+    SORT_FIELDS,
+    AccountState,
+    NewPlan,
+    NewRole,
+    User,
+    Users,
+    UserSearch,
+)
+from service.api.state import services
+from service.domain.accounts import Account, Actor, Role
+from service.usecases.ports import UserQuery, UserRow
+
+blueprint = ApiBlueprint("admin-users", __name__, url_prefix="/api/admin", description="Operators: accounts")
+
+
+@blueprint.route("/users", methods=["GET"])
+@authenticated("support")
+@blueprint.arguments(UserSearch, location="query")
+@blueprint.response(200, Users, description="A page of accounts")
+def list_users(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """List accounts"""
+    sort: str = query["sort"]
+    sign, field = sort[: sort.startswith("-")], sort.removeprefix("-")
+    rows, total = services().admin.users(
+        actor,
+        UserQuery(
+            text=query["q"],
+            role=Role(query["role"]) if query["role"] else None,
+            sort=sign + SORT_FIELDS[field],
+            page=query["page"],
+            limit=query["limit"],
+        ),
+    )
+    return {"users": rows, "total": total, "page": query["page"], "limit": query["limit"]}
+
+
+@blueprint.route("/user/<user_id>", methods=["GET"])
+@authenticated("support")
+@fails_with(404)
+@blueprint.response(200, User, description="The account and its wallet")
+def get_user(*, actor: Actor, user_id: str) -> UserRow:
+    """Show an account"""
+    return services().admin.user(actor, user_id)
+
+
+@blueprint.route("/user/<user_id>/block", methods=["POST"])
+@authenticated("admin")
+@fails_with(404)
+@blueprint.response(200, AccountState, description="Blocked")
+def block(*, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Block an account
+
+    It can do nothing any more, from the next request on; its accepted jobs end as they would.
+    """
+    return _state(services().admin.set_blocked(actor, user_id, True))
+
+
+@blueprint.route("/user/<user_id>/unblock", methods=["POST"])
+@authenticated("admin")
+@fails_with(404)
+@blueprint.response(200, AccountState, description="Not blocked")
+def unblock(*, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Unblock an account"""
+    return _state(services().admin.set_blocked(actor, user_id, False))
+
+
+@blueprint.route("/user/<user_id>/plan", methods=["POST"])
+@authenticated("admin")
+@fails_with(404)
+@blueprint.arguments(NewPlan)
+@blueprint.response(200, AccountState, description="The account has this plan")
+def set_plan(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Give an account a plan"""
+    return _state(services().admin.set_plan(actor, user_id, given["plan"]))
+
+
+@blueprint.route("/user/<user_id>/role", methods=["POST"])
+@authenticated("admin")
+@fails_with(404)
+@blueprint.arguments(NewRole)
+@blueprint.response(200, AccountState, description="The account has this role")
+def set_role(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Give an account a role
+
+    Not to oneself, so that the last admin can't be lost, and not to a guest.
+    """
+    return _state(services().admin.set_role(actor, user_id, Role(given["role"])))
+
+
+def _state(account: Account) -> dict[str, Any]:
+    return {
+        "success": True,
+        "user_id": account.id,
+        "role": account.role.value,
+        "plan": account.plan,
+        "blocked": account.blocked,
+    }

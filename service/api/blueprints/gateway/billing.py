@@ -1,0 +1,106 @@
+"""`/api/billing`: what an account has, what it used, and how it gets more."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from flask import Response
+
+from service.api.auth import authenticated
+from service.api.blueprint import ApiBlueprint, fails_with, takes_header
+from service.api.blueprints.gateway.billing_schemas import (
+    Billing,
+    Ledger,
+    TopUp,
+    Usage,
+    UsageQuery,
+)
+from service.api.headers import idempotency_key
+from service.api.ledger import CSV, CSV_EXAMPLE, LedgerQuery, as_csv, ledger_body, wants_csv
+from service.api.schemas import NewBalance, OwnerQuery
+from service.api.state import services
+from service.domain.accounts import Actor
+from service.domain.errors import ValidationFailed
+from service.domain.keys import Scope
+
+blueprint = ApiBlueprint("billing", __name__, url_prefix="/api/billing", description="Balance, ledger and usage")
+
+USAGE_DAYS = 30
+MAX_USAGE_DAYS = 366
+
+
+@blueprint.route("", methods=["GET"])
+@authenticated("owner", Scope.BILLING_READ)
+@fails_with(404)
+@blueprint.arguments(OwnerQuery, location="query")
+@blueprint.response(200, Billing, description="The account's money")
+def statement(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """Show the balance
+
+    `currentBalance` can be spent; `held` is reserved for questions that are being answered. All in tokens.
+    """
+    found = services().billing.statement(actor, query["user_id"])
+    return {
+        "user_id": actor.name_of(found.account.id, found.account.external_id),
+        "total_tokens": found.wallet.total_tokens,
+        "current_balance": found.wallet.available,
+        "held": found.wallet.held,
+        "plan": found.account.plan,
+        "credits": 0,
+    }
+
+
+@blueprint.route("/ledger", methods=["GET"])
+@authenticated("owner", Scope.BILLING_READ)
+@blueprint.arguments(LedgerQuery, location="query")
+@blueprint.response(200, Ledger, description="A page of entries, newest first; all of them as CSV")
+@blueprint.alt_response(200, schema={"type": "string"}, content_type=CSV, example=CSV_EXAMPLE, success=True)
+def ledger(query: dict[str, Any], *, actor: Actor) -> dict[str, Any] | Response:
+    """List the ledger
+
+    Every movement of the balance, newest first. `Accept: text/csv` gives all entries as one file.
+    """
+
+    def page(cursor: str | None, limit: int) -> Any:
+        return services().billing.ledger(actor, query["user_id"], cursor, limit)
+
+    return as_csv(page) if wants_csv() else ledger_body(page(query["cursor"], query["limit"]))
+
+
+@blueprint.route("/usage", methods=["GET"])
+@authenticated("owner", Scope.BILLING_READ)
+@blueprint.arguments(UsageQuery, location="query")
+@blueprint.response(200, Usage, description="Sums of the period")
+def usage(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """Sum up the usage
+
+    By day or by model, of the days `from` to `to` (UTC, both included); the last 30 by default.
+    """
+    first, last = _period(query["first_day"], query["last_day"])
+    totals = services().billing.usage(actor, query["user_id"], first.isoformat(), last.isoformat(), query["group"])
+    return {"first_day": first, "last_day": last, "group": query["group"], "usage": totals}
+
+
+@blueprint.route("/topup", methods=["POST"])
+@authenticated("owner", Scope.BILLING_TOPUP)
+@fails_with(404, 409)
+@takes_header("Idempotency-Key")
+@blueprint.arguments(TopUp)
+@blueprint.response(200, NewBalance, description="Credited")
+def top_up(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """Top up a balance
+
+    An admin credits anybody at once, and an API key with the scope `billing:topup` its own end users. Paying by
+    oneself is not possible yet: 403 says whom to ask.
+    """
+    wallet = services().billing.top_up(actor, given["user_id"], given["amount"], idempotency_key(actor, given))
+    return {"success": True, "current_balance": wallet.available}
+
+
+def _period(first: date | None, last: date | None) -> tuple[date, date]:
+    last = last or datetime.now(UTC).date()
+    first = first or date.fromordinal(max(1, last.toordinal() - USAGE_DAYS + 1))
+    if first > last:
+        raise ValidationFailed(details={"to": ["dates_order"]})
+    if (last - first).days >= MAX_USAGE_DAYS:
+        raise ValidationFailed(details={"from": [f"dates_span:{MAX_USAGE_DAYS}"]})
+    return first, last

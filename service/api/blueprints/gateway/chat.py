@@ -1,0 +1,182 @@
+"""`/api/chat`: ask a question, and follow the job that answers it."""
+
+from typing import Any
+
+from flask import Response, after_this_request
+
+from service.api import events
+from service.api.auth import authenticated
+from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
+from service.api.blueprints.gateway.chat_schemas import After, JobList, Question, Wait
+from service.api.errors import JobFailed
+from service.api.headers import Preference, idempotency_key, preference, rate_limit_headers
+from service.api.jobs import POLL_SECONDS, accepted, job_body, job_summary
+from service.api.schemas import Accepted, Job, JobFilter
+from service.api.state import services
+from service.domain.accounts import Actor
+from service.domain.chat import ChatMessage
+from service.domain.jobs import Job as DomainJob
+from service.domain.jobs import JobStatus
+from service.domain.keys import Scope
+from service.usecases.jobs import Submission
+from service.usecases.ports import JobQuery
+
+blueprint = ApiBlueprint("chat", __name__, url_prefix="/api/chat", description="Questions to the model")
+
+CHANNEL = "api"
+
+
+@blueprint.route("", methods=["POST"])
+@authenticated("owner", Scope.CHAT)
+@fails_with(402, 404, 409, 429)
+@takes_header("Prefer", "Idempotency-Key")
+@tells_quota
+@blueprint.arguments(Question)
+@blueprint.response(200, Job, description="The answer, if it came while the client waited")
+@blueprint.alt_response(
+    200, schema={"type": "string"}, content_type=events.MEDIA_TYPE, example=events.EXAMPLE, success=True
+)
+@blueprint.alt_response(202, schema=Accepted, description="Accepted: follow `pollUrl` or `eventsUrl`", success=True)
+def ask(question: dict[str, Any], *, actor: Actor) -> Any:
+    """Ask the model
+
+    Accepts the question and answers 202, or waits for the model: as long as `Prefer: wait=N` says (at most 55
+    seconds), else as long as the API key or this installation says. With `Accept: text/event-stream` the answer is the
+    job's event stream itself. The balance is charged for a complete answer only.
+    """
+    _tell_quota(actor, question["user_id"])
+    wanted = preference()
+    seconds = wanted.seconds(_wait_seconds(actor))
+    job = services().jobs.submit(actor, _submission(question, actor))
+    if events.wants_events():
+        return events.follow(actor, job, after=0)
+    if seconds > 0:
+        job = _wait(actor, job, seconds)
+    return _answer(actor, job, wanted, waited=seconds > 0)
+
+
+@blueprint.route("/jobs", methods=["GET"])
+@authenticated("owner", Scope.CHAT)
+@blueprint.arguments(JobFilter, location="query")
+@blueprint.response(200, JobList, description="A page of jobs, without their texts")
+def list_jobs(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """List one's own jobs, newest first"""
+    status = query["status"]
+    page = services().jobs.page(
+        actor,
+        JobQuery(
+            account_id=query["user_id"],
+            status=JobStatus(status) if status else None,
+            cursor=query["cursor"],
+            limit=query["limit"],
+        ),
+    )
+    return {"jobs": [job_summary(job, actor) for job in page.items], "next_cursor": page.next_cursor}
+
+
+@blueprint.route("/jobs/<job_id>", methods=["GET"])
+@authenticated("owner", Scope.CHAT)
+@fails_with(404)
+@blueprint.arguments(Wait, location="query")
+@blueprint.response(200, Job, description="The job as it is; a failed one has `error`")
+def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Poll a job
+
+    With `?wait=N` the answer comes when the job is final, or after N seconds.
+    """
+    job = services().jobs.wait(actor, job_id, query["wait"])
+    headers = {} if job.status.is_final else {"Retry-After": str(POLL_SECONDS)}
+    return _body(job, actor), 200, headers
+
+
+@blueprint.route("/jobs/<job_id>/cancel", methods=["POST"])
+@authenticated("owner", Scope.CHAT)
+@fails_with(404)
+@blueprint.response(200, Job, description="The job; a running one becomes `cancelled` within about a second")
+def cancel_job(*, actor: Actor, job_id: str) -> dict[str, Any]:
+    """Cancel a job
+
+    A queued job is cancelled at once, a running one within about a second, free of charge. A final one stays as it is.
+    """
+    return _body(services().jobs.cancel(actor, job_id), actor)
+
+
+@blueprint.route("/jobs/<job_id>/events", methods=["GET"])
+@authenticated("owner", Scope.CHAT)
+@fails_with(404)
+@takes_header("Last-Event-ID")
+@blueprint.arguments(After, location="query")
+@blueprint.response(
+    200,
+    {"type": "string"},
+    content_type=events.MEDIA_TYPE,
+    description="`chunk` with the answer, then `done` or `error`",
+    example=events.EXAMPLE,
+)
+def follow_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> Response:
+    """Follow a job as Server-Sent Events
+
+    The stream lasts until the job is final; leaving it does not stop the job. A reconnecting client gets what it has
+    not seen.
+    """
+    job = services().jobs.get(actor, job_id)
+    after = query["after"]
+    return events.follow(actor, job, events.last_event_id() if after is None else after)
+
+
+def _submission(question: dict[str, Any], actor: Actor) -> Submission:
+    context = question["context"]
+    return Submission(
+        message=question["message"],
+        channel=CHANNEL,
+        user_id=question["user_id"],
+        assistant=question["assistant"],
+        context=None if context is None else [ChatMessage(**item) for item in context],
+        metadata=question["metadata"],
+        callback_url=question["callback_url"],
+        idempotency=idempotency_key(actor, question),
+    )
+
+
+def _tell_quota(actor: Actor, user_id: str | None) -> None:
+    """Put what is left of the rate limit on the answer, whatever it will be. Raises Forbidden."""
+    actor.owner(user_id)
+
+    @after_this_request
+    def add(response: Response) -> Response:
+        response.headers.update(rate_limit_headers(services().jobs.quota(actor, user_id)))
+        return response
+
+
+def _wait_seconds(actor: Actor) -> int:
+    """How long a client that says nothing waits: as its key says, else as the installation does."""
+    if actor.key is not None and actor.key.wait_seconds is not None:
+        return actor.key.wait_seconds
+    return services().settings.chat_wait_seconds
+
+
+def _wait(actor: Actor, job: DomainJob, seconds: int) -> DomainJob:
+    try:
+        return services().jobs.wait(actor, job.id, seconds)
+    except services().outages:
+        # It has been accepted, so an outage now must not look like a refusal: the client polls.
+        return job
+
+
+def _answer(actor: Actor, job: DomainJob, wanted: Preference, *, waited: bool) -> Any:
+    if not (waited and job.status.is_final):
+        response = accepted(job)
+        response.headers.update(_applied(wanted, accepted=True))
+        return response
+    if job.status is JobStatus.FAILED:
+        raise JobFailed(job)
+    return _body(job, actor), 200, _applied(wanted, accepted=False)
+
+
+def _applied(wanted: Preference, *, accepted: bool) -> dict[str, str]:
+    applied = wanted.applied(accepted=accepted)
+    return {} if applied is None else {"Preference-Applied": applied}
+
+
+def _body(job: DomainJob, actor: Actor) -> dict[str, Any]:
+    return job_body(job, actor, services().settings.max_history_length)

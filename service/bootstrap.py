@@ -1,0 +1,342 @@
+"""Builds the object graph once per process (after any fork). Web, workers, command line and tests use the same one.
+
+Nothing here connects: servers that are away are noticed by the first call that needs them.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery
+from pymongo import MongoClient
+from redis import Redis
+
+from service.adapters.celery_app import publisher_app
+from service.adapters.crash import CrashPoints
+from service.adapters.health import Health
+from service.adapters.metrics import Metrics
+from service.adapters.mongo import connection
+from service.adapters.mongo.accounts import MongoAccounts
+from service.adapters.mongo.audit import MongoAudit
+from service.adapters.mongo.catalog import MongoCatalog
+from service.adapters.mongo.deliveries import MongoDeliveries
+from service.adapters.mongo.endpoints import MongoEndpoints
+from service.adapters.mongo.idempotency import MongoIdempotency
+from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.keys import MongoKeys
+from service.adapters.mongo.leases import MongoLeases
+from service.adapters.mongo.money import MongoMoney
+from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.sessions import MongoSessions
+from service.adapters.openai.upstream import OpenAIUpstream
+from service.adapters.outages import OUTAGES
+from service.adapters.passwords import Argon2Passwords
+from service.adapters.queue import CeleryDeliveryBell, CeleryDoorbell
+from service.adapters.redis.breaker import RedisBreaker
+from service.adapters.redis.client import BestEffort
+from service.adapters.redis.client import connect as connect_redis
+from service.adapters.redis.events import RedisJobEvents
+from service.adapters.redis.limits import RedisRateLimits
+from service.adapters.redis.open_jobs import RedisOpenJobs
+from service.adapters.runs import LeasedRuns
+from service.adapters.tokenizer import count_tokens, encoding
+from service.adapters.webhook_http import WebhookHttp
+from service.settings import Settings
+from service.usecases import ports
+from service.usecases.accounts import AccountPolicy, AccountService
+from service.usecases.admin import AdminService
+from service.usecases.audit import Auditor
+from service.usecases.billing import BillingService
+from service.usecases.contexts import ContextService
+from service.usecases.deliver import DeliverService
+from service.usecases.jobs import ChatLimits, JobService
+from service.usecases.keys import KeyService
+from service.usecases.limits import AskLimits, Throttle
+from service.usecases.owners import Owners
+from service.usecases.replays import Deposits, Replays
+from service.usecases.run import RunService
+from service.usecases.upkeep import UpkeepService
+from service.usecases.webhooks import WebhookService
+
+# Longer than a round of upkeep takes, short enough that another worker soon follows one that died.
+UPKEEP_LEASE_SECONDS = 5
+# Beyond the time that one request may take.
+DELIVERY_LEASE_MARGIN_SECONDS = 3
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Container:
+    """What entry points use. `run`, `deliver` and `upkeep` are the workers', the rest is the API's."""
+
+    settings: Settings
+    accounts: AccountService
+    keys: KeyService
+    jobs: JobService
+    contexts: ContextService
+    billing: BillingService
+    admin: AdminService
+    webhooks: WebhookService
+    run: RunService
+    deliver: DeliverService
+    upkeep: UpkeepService
+    health: Health
+    metrics: Metrics
+    events: ports.JobEvents
+    celery: Celery
+    outages: tuple[type[Exception], ...] = OUTAGES
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """The adapters of one process."""
+
+    mongo: MongoClient[dict[str, Any]]
+    redis: "Redis[bytes]"
+    celery: Celery
+    metrics: Metrics
+    money: ports.Money
+    accounts: ports.Accounts
+    jobs: ports.Jobs
+    sessions: ports.Sessions
+    catalog: ports.Catalog
+    reports: MongoReports
+    rate_limits: ports.RateLimits
+    open_jobs: ports.OpenJobs
+    breaker: ports.Breaker
+    doorbell: ports.Doorbell
+    delivery_bell: ports.DeliveryBell
+    deliveries: ports.Deliveries
+    endpoints: ports.Endpoints
+    webhook_sender: ports.WebhookSender
+    events: ports.JobEvents
+    upstream: ports.Upstream
+    clock: ports.Clock
+    worker_id: str
+
+
+def build(settings: Settings) -> Container:
+    """Connect lazily and wire everything. Call it after the fork."""
+    encoding()  # takes half a second, which no request should pay for
+    outside = _outside(settings)
+    replays = Replays(idempotency=MongoIdempotency())
+    deposits = Deposits(money=outside.money, replays=replays)
+    auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
+    owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
+    jobs = _job_service(settings, outside, owners, replays)
+    return Container(
+        settings=settings,
+        accounts=_account_service(settings, outside),
+        keys=KeyService(
+            keys=MongoKeys(),
+            accounts=outside.accounts,
+            catalog=outside.catalog,
+            auditor=auditor,
+            clock=outside.clock,
+        ),
+        jobs=jobs,
+        contexts=ContextService(
+            sessions=outside.sessions,
+            catalog=outside.catalog,
+            owners=owners,
+            count_tokens=count_tokens,
+            history_messages=settings.max_history_length,
+        ),
+        billing=BillingService(
+            owners=owners, accounts=outside.accounts, money=outside.money, deposits=deposits, usage=outside.reports
+        ),
+        admin=AdminService(
+            accounts=outside.accounts,
+            money=outside.money,
+            deposits=deposits,
+            sessions=outside.sessions,
+            jobs=outside.jobs,
+            job_service=jobs,
+            usage=outside.reports,
+            balances=outside.reports,
+            auditor=auditor,
+            clock=outside.clock,
+        ),
+        webhooks=WebhookService(
+            owners=owners,
+            auditor=auditor,
+            endpoints=outside.endpoints,
+            deliveries=outside.deliveries,
+            bell=outside.delivery_bell,
+            policy=settings.callback_policy,
+            clock=outside.clock,
+        ),
+        run=_run_service(settings, outside),
+        deliver=DeliverService(
+            deliveries=outside.deliveries,
+            endpoints=outside.endpoints,
+            jobs=outside.jobs,
+            sender=outside.webhook_sender,
+            bell=outside.delivery_bell,
+            telemetry=outside.metrics,
+            clock=outside.clock,
+            outages=OUTAGES,
+            worker_id=outside.worker_id,
+            lease_seconds=int(settings.webhook_timeout_seconds) + DELIVERY_LEASE_MARGIN_SECONDS,
+        ),
+        upkeep=UpkeepService(
+            jobs=outside.jobs,
+            money=outside.money,
+            leases=MongoLeases(),
+            doorbell=outside.doorbell,
+            events=outside.events,
+            deliveries=outside.deliveries,
+            delivery_bell=outside.delivery_bell,
+            telemetry=outside.metrics,
+            open_jobs=outside.open_jobs,
+            outages=OUTAGES,
+            holder=outside.worker_id,
+            lease_seconds=UPKEEP_LEASE_SECONDS,
+            history_messages=settings.max_history_length,
+        ),
+        health=Health(
+            mongo=outside.mongo, redis=outside.redis, breaker=outside.breaker, standin=settings.openai_standin
+        ),
+        metrics=outside.metrics,
+        events=outside.events,
+        celery=outside.celery,
+    )
+
+
+def _outside(settings: Settings) -> _Outside:
+    redis_url = settings.redis_url.get_secret_value()
+    redis, celery, best_effort = connect_redis(redis_url), publisher_app(redis_url), BestEffort()
+    crash = CrashPoints(settings.crash_file)
+    mongo = connection.connect(
+        settings.mongodb_uri.get_secret_value(), timeout_seconds=settings.mongodb_timeout_seconds
+    )
+    transactions = connection.Transactions(
+        mongo, timeout_seconds=settings.mongodb_timeout_seconds, before_commit=crash.at("transaction.commit:before")
+    )
+    money = MongoMoney(transactions)
+    metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
+    jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
+    upstream = OpenAIUpstream(
+        base_url=settings.openai_base_url,
+        api_keys=settings.openai_keys,
+        read_timeout_seconds=settings.openai_read_timeout_seconds,
+        deadline_seconds=settings.job_deadline_seconds,
+        breaker=breaker,
+        telemetry=metrics,
+    )
+    return _Outside(
+        mongo=mongo,
+        redis=redis,
+        celery=celery,
+        metrics=metrics,
+        money=crash.armed(money, "money"),
+        accounts=MongoAccounts(transactions, money),
+        jobs=jobs,
+        sessions=MongoSessions(),
+        catalog=MongoCatalog(settings.openai_model),
+        reports=MongoReports(),
+        rate_limits=RedisRateLimits(redis_url, best_effort),
+        open_jobs=RedisOpenJobs(redis, best_effort),
+        breaker=breaker,
+        doorbell=crash.armed(CeleryDoorbell(celery, redis, best_effort), "doorbell"),
+        delivery_bell=crash.armed(CeleryDeliveryBell(celery, redis, best_effort), "delivery_bell"),
+        deliveries=crash.armed(MongoDeliveries(), "deliveries"),
+        endpoints=MongoEndpoints(),
+        webhook_sender=crash.armed(
+            WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
+        ),
+        events=crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events"),
+        upstream=crash.armed(upstream, "upstream"),
+        clock=SystemClock(),
+        worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+    )
+
+
+def _account_service(settings: Settings, outside: _Outside) -> AccountService:
+    return AccountService(
+        accounts=outside.accounts,
+        passwords=Argon2Passwords(
+            time_cost=settings.argon2_time_cost,
+            memory_kib=settings.argon2_memory_kib,
+            parallelism=settings.argon2_parallelism,
+        ),
+        rate_limits=outside.rate_limits,
+        clock=outside.clock,
+        policy=AccountPolicy(
+            signup_tokens=settings.signup_tokens or 0,
+            guest_tokens=settings.guest_tokens,
+            allow_guests=bool(settings.allow_guests),
+            signups_per_hour_and_address=settings.signups_per_hour or 0,
+            refresh_life=timedelta(days=settings.jwt_refresh_days),
+        ),
+    )
+
+
+def _job_service(settings: Settings, outside: _Outside, owners: Owners, replays: Replays) -> JobService:
+    return JobService(
+        owners=owners,
+        jobs=outside.jobs,
+        money=outside.money,
+        sessions=outside.sessions,
+        catalog=outside.catalog,
+        replays=replays,
+        throttle=Throttle(
+            rate_limits=outside.rate_limits,
+            open_jobs=outside.open_jobs,
+            limits=AskLimits(
+                account_questions=settings.rate_limit_per_minute,
+                account_tokens=settings.tokens_per_minute,
+                key_questions=settings.key_rate_limit_per_minute,
+                key_tokens=settings.key_tokens_per_minute,
+                model_questions=settings.model_rate_limit_per_minute,
+                model_tokens=settings.model_tokens_per_minute,
+                account_jobs=settings.max_open_jobs,
+                key_jobs=settings.key_max_open_jobs,
+                model_jobs=settings.model_max_open_jobs,
+            ),
+        ),
+        breaker=outside.breaker,
+        doorbell=outside.doorbell,
+        delivery_bell=outside.delivery_bell,
+        events=outside.events,
+        telemetry=outside.metrics,
+        clock=outside.clock,
+        count_tokens=count_tokens,
+        limits=ChatLimits(
+            history_messages=settings.max_history_length,
+            queue_length=settings.max_queue_length,
+        ),
+        callback_policy=settings.callback_policy,
+    )
+
+
+def _run_service(settings: Settings, outside: _Outside) -> RunService:
+    return RunService(
+        jobs=outside.jobs,
+        money=outside.money,
+        catalog=outside.catalog,
+        upstream=outside.upstream,
+        runs=LeasedRuns(
+            jobs=outside.jobs,
+            worker_id=outside.worker_id,
+            lease_seconds=settings.job_lease_seconds,
+            deadline_seconds=settings.job_deadline_seconds,
+            outages=OUTAGES,
+        ),
+        events=outside.events,
+        delivery_bell=outside.delivery_bell,
+        telemetry=outside.metrics,
+        open_jobs=outside.open_jobs,
+        outages=OUTAGES,
+        count_tokens=count_tokens,
+        worker_id=outside.worker_id,
+        lease_seconds=settings.job_lease_seconds,
+        history_messages=settings.max_history_length,
+    )

@@ -1,0 +1,154 @@
+"""Every failure that a caller may see, as one exception tree.
+
+A class is a stable `code`; the HTTP status and the texts in each language hang on the code elsewhere
+(`service/api/errors.py`, `service/locales/`). Raise these from use cases and adapters; never raise an HTTP error
+there.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Base of the tree.
+
+    `params` fill the placeholders of the localised text; `extra` is added to the response body as it is;
+    `details` maps a field's name to message keys; `retry_after_seconds` becomes `Retry-After`.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+
+    def __init__(
+        self,
+        note: str = "",
+        *,
+        params: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(note or self.code)
+        self.params = dict(params or {})
+        self.extra = dict(extra or {})
+        self.details = dict(details or {})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InternalError(ServiceError):
+    code = "INTERNAL_ERROR"
+
+
+class InvalidJson(ServiceError):
+    code = "INVALID_JSON"
+
+
+class ValidationFailed(ServiceError):
+    code = "VALIDATION_ERROR"
+
+
+class InvalidMessage(ServiceError):
+    code = "INVALID_MESSAGE"
+
+
+class UnsafeCallbackUrl(ServiceError):
+    """A URL that we won't call: not HTTPS, not public, or not in the one form that every library reads alike."""
+
+    code = "UNSAFE_CALLBACK_URL"
+
+
+class Unauthorized(ServiceError):
+    code = "UNAUTHORIZED"
+
+
+class TokenExpired(ServiceError):
+    code = "TOKEN_EXPIRED"
+
+
+class BadCredentials(ServiceError):
+    code = "BAD_CREDENTIALS"
+
+
+class InsufficientTokens(ServiceError):
+    """The account can't pay for the prompt and the smallest useful answer. Amounts are tokens."""
+
+    code = "INSUFFICIENT_TOKENS"
+
+    def __init__(self, *, required: int, available: int, held: int) -> None:
+        amounts = {"required": required, "available": available, "held": held}
+        super().__init__(params=amounts, extra=amounts)
+
+
+class Forbidden(ServiceError):
+    code = "FORBIDDEN"
+
+
+class AccountBlocked(ServiceError):
+    code = "ACCOUNT_BLOCKED"
+
+
+class TopUpUnavailable(ServiceError):
+    code = "TOPUP_UNAVAILABLE"
+
+
+class NotFound(ServiceError):
+    code = "NOT_FOUND"
+
+
+class ContextNotFound(ServiceError):
+    code = "CONTEXT_NOT_FOUND"
+
+
+class UsernameTaken(ServiceError):
+    code = "USERNAME_TAKEN"
+
+
+class IdempotencyMismatch(ServiceError):
+    code = "IDEMPOTENCY_MISMATCH"
+
+
+class BalanceChanged(ServiceError):
+    """The balance is not the `expectedBalance` that the caller saw. Amounts are tokens."""
+
+    code = "BALANCE_CHANGED"
+
+    def __init__(self, *, available: int, held: int) -> None:
+        super().__init__(extra={"currentBalance": available, "held": held})
+
+
+class BalanceTooLow(ServiceError):
+    """An adjustment would take more than is available. Amounts are tokens."""
+
+    code = "BALANCE_TOO_LOW"
+
+    def __init__(self, *, available: int, held: int) -> None:
+        super().__init__(extra={"currentBalance": available, "held": held})
+
+
+class RateLimited(ServiceError):
+    code = "RATE_LIMITED"
+
+
+class TooManyAttempts(ServiceError):
+    code = "TOO_MANY_ATTEMPTS"
+
+
+class UpstreamFailed(ServiceError):
+    """The model provider refused, broke or answered nonsense; `note` says how, for the log."""
+
+    code = "UPSTREAM_ERROR"
+
+
+class UpstreamTimeout(ServiceError):
+    code = "UPSTREAM_TIMEOUT"
+
+
+class Unavailable(ServiceError):
+    """A dependency is down, or the provider refuses this installation's key; nothing was accepted."""
+
+    code = "UNAVAILABLE"
+
+
+class Overloaded(ServiceError):
+    """The queue of jobs is full; nothing was accepted."""
+
+    code = "OVERLOADED"

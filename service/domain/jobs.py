@@ -1,0 +1,110 @@
+"""The job: one answer of a model, from acceptance to its final state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from service.domain.billing import Charge, PriceWeights
+from service.domain.chat import ChatMessage, Usage
+
+MAX_ATTEMPTS = 3
+FREE = Charge(0)
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATUSES
+
+
+FINAL_STATUSES = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+OPEN_STATUSES = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that a worker needs to answer, and everything that came of it.
+
+    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message.
+    `attempt` counts claims and is the fence: a write of an older attempt matches nothing. `context_version` is the
+    session's at acceptance; the answer joins the saved context only if that is still the one, unless
+    `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
+    program calls the account, if it is one of its end users. Tokens are whole numbers.
+    `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
+    """
+
+    id: str
+    account_id: str
+    session_id: str
+    assistant: str
+    meter: str
+    channel: str
+    request_id: str
+    model: str
+    upstream_model: str
+    weights: PriceWeights
+    temperature: float | None
+    prompt: tuple[ChatMessage, ...]
+    prompt_tokens: int
+    output_tokens: int
+    hold_tokens: int
+    created_at: datetime
+    context_version: int = 0
+    replaces_context: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
+    status: JobStatus = JobStatus.QUEUED
+    attempt: int = 0
+    cancel_requested: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    answer: str | None = None
+    usage: Usage | None = None
+    charged: int = 0
+    balance_after: int | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+    external_user_id: str | None = None
+    destinations: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> ChatMessage:
+        """The user's message that this job answers."""
+        return self.prompt[-1]
+
+    def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
+        """The dialog's window after this job, without the system message."""
+        dialog = tuple(message for message in self.prompt if message.role != "system")
+        if self.answer is not None and self.status is JobStatus.SUCCEEDED:
+            dialog += (ChatMessage("assistant", self.answer),)
+        return dialog[-max_messages:]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ends: its final status, what it produced and what that costs."""
+
+    status: JobStatus
+    charge: Charge = FREE
+    answer: str | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+
+
+def failed(error_code: str) -> Outcome:
+    """An end that is nobody's answer: it costs nothing."""
+    return Outcome(status=JobStatus.FAILED, error_code=error_code)
+
+
+def cancelled() -> Outcome:
+    """A cancel before anything was shown: it costs nothing."""
+    return Outcome(status=JobStatus.CANCELLED, finish_reason="cancelled")

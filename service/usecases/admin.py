@@ -1,0 +1,208 @@
+"""What operators do: look after accounts, balances, dialogs and jobs. Each change and each look at a dialog is audited.
+
+`support` may read everything here and change nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from service.domain.accounts import Account, Actor, Role
+from service.domain.billing import EntryKind, Wallet
+from service.domain.errors import AccountBlocked, Forbidden, NotFound, ValidationFailed
+from service.domain.jobs import Job, JobStatus
+from service.usecases import ports
+from service.usecases.audit import Auditor
+from service.usecases.jobs import JobService, Submission
+from service.usecases.replays import Deposits
+
+ACTIVE_WINDOW = timedelta(minutes=5)
+MESSAGES_PER_DIALOG = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    session: ports.Session
+    messages: list[ports.StoredMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The state of the service now, and its use over the last seven days. Balances in tokens."""
+
+    jobs_open: Mapping[str, int]
+    active_users: int
+    balance_mean: float
+    balance_median: float
+    days: list[ports.UsageTotals]
+    models: list[ports.UsageTotals]
+
+
+class AdminService:
+    def __init__(
+        self,
+        *,
+        accounts: ports.Accounts,
+        money: ports.Money,
+        deposits: Deposits,
+        sessions: ports.Sessions,
+        jobs: ports.Jobs,
+        job_service: JobService,
+        usage: ports.UsageReports,
+        balances: ports.Balances,
+        auditor: Auditor,
+        clock: ports.Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._money = money
+        self._deposits = deposits
+        self._sessions = sessions
+        self._jobs = jobs
+        self._job_service = job_service
+        self._usage = usage
+        self._balances = balances
+        self._auditor = auditor
+        self._clock = clock
+
+    def users(self, actor: Actor, query: ports.UserQuery) -> tuple[list[ports.UserRow], int]:
+        _require_staff(actor)
+        return self._accounts.search(query)
+
+    def user(self, actor: Actor, user_id: str) -> ports.UserRow:
+        _require_staff(actor)
+        account, wallet = self._accounts.get(user_id), self._money.wallet(user_id)
+        if account is None or wallet is None:
+            raise NotFound("account")
+        return ports.UserRow(account, wallet)
+
+    def set_balance(self, actor: Actor, user_id: str, amount: int, reason: str, expected: int | None) -> Wallet:
+        """Set what is available to `amount` tokens. Raises BalanceChanged, NotFound."""
+        _require_admin(actor)
+        with self._auditor.change(actor, "balance.set", user_id, amount=amount, expected=expected, reason=reason):
+            return self._money.set_balance(self._movement(actor, user_id, EntryKind.SET, reason), amount, expected)
+
+    def adjust_balance(
+        self, actor: Actor, user_id: str, delta: int, reason: str, idempotency: ports.IdempotencyKey | None
+    ) -> Wallet:
+        """Add `delta` tokens, or take them away. Raises BalanceTooLow, NotFound, IdempotencyMismatch."""
+        _require_admin(actor)
+        movement = self._movement(actor, user_id, EntryKind.ADJUST, reason)
+        with self._auditor.change(actor, "balance.adjust", user_id, delta=delta, reason=reason):
+            return self._deposits(movement, delta, idempotency)
+
+    def set_blocked(self, actor: Actor, user_id: str, blocked: bool) -> Account:
+        """A blocked account can't do anything; its jobs end as they would."""
+        _require_admin(actor)
+        if user_id == actor.account_id:
+            raise ValidationFailed(details={"userId": ["own_account"]})
+        with self._auditor.change(actor, "account.block" if blocked else "account.unblock", user_id):
+            return _found(self._accounts.set_blocked(user_id, blocked))
+
+    def set_role(self, actor: Actor, user_id: str, role: Role) -> Account:
+        """Make somebody user, support or admin. Not a guest, and not oneself: the last admin can't be lost so."""
+        _require_admin(actor)
+        if user_id == actor.account_id:
+            raise ValidationFailed(details={"userId": ["own_account"]})
+        if role in (Role.GUEST, Role.END_USER):
+            raise ValidationFailed(details={"role": ["unknown_role"]})
+        with self._auditor.change(actor, "account.role", user_id, role=role.value):
+            return _found(self._accounts.set_role(user_id, role))
+
+    def set_plan(self, actor: Actor, user_id: str, plan: str) -> Account:
+        _require_admin(actor)
+        with self._auditor.change(actor, "account.plan", user_id, plan=plan):
+            return _found(self._accounts.set_plan(user_id, plan))
+
+    def ledger(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[ports.LedgerEntry]:
+        self.user(actor, user_id)
+        self._auditor.record(actor, "ledger.read", user_id)
+        return self._money.ledger(user_id, cursor, limit)
+
+    def dialogs(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[Dialog]:
+        """The account's dialogs, newest first, each with its newest messages."""
+        self.user(actor, user_id)
+        self._auditor.record(actor, "dialogs.read", user_id)
+        page = self._sessions.page(user_id, cursor, limit)
+        dialogs = [Dialog(session, self._sessions.messages(session.id, MESSAGES_PER_DIALOG)) for session in page.items]
+        return ports.Page(dialogs, page.next_cursor)
+
+    def jobs(self, actor: Actor, query: ports.JobQuery) -> ports.Page[Job]:
+        _require_staff(actor)
+        return self._jobs.page(query)
+
+    def cancel_job(self, actor: Actor, job_id: str) -> Job:
+        _require_admin(actor)
+        return self._job_service.cancel(actor, job_id)
+
+    def retry_job(self, actor: Actor, job_id: str) -> Job:
+        """Ask a failed job's question again, as a new job of its account; the same new one if asked for twice.
+
+        Raises NotFound, ValidationFailed unless it failed, AccountBlocked, and what `JobService.submit` raises.
+        """
+        _require_admin(actor)
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise NotFound("job")
+        if job.status is not JobStatus.FAILED:
+            raise ValidationFailed(details={"jobId": ["job_not_failed"]})
+        if _found(self._accounts.get(job.account_id)).blocked:
+            raise AccountBlocked()
+        once = f"retry:{job_id}"
+        submission = Submission(
+            message=job.message.content,
+            channel=job.channel,
+            assistant=job.assistant,
+            context=job.prompt[1:-1] if job.replaces_context else None,
+            metadata=job.metadata,
+            idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
+            external_user_id=job.external_user_id,
+            callback_url=job.callback_url,
+        )
+        with self._auditor.change(actor, "job.retry", job.account_id, job_id=job_id):
+            return self._job_service.accept(actor, job.account_id, submission)
+
+    def overview(self, actor: Actor) -> Overview:
+        _require_staff(actor)
+        now = self._clock.now()
+        first_day, last_day = (now - timedelta(days=6)).date().isoformat(), now.date().isoformat()
+        mean, median = self._balances.mean_and_median()
+        return Overview(
+            jobs_open=self._jobs.count_by_status(),
+            active_users=self._accounts.count_active(now - ACTIVE_WINDOW),
+            balance_mean=mean,
+            balance_median=median,
+            days=self._usage.totals(None, first_day, last_day, "day"),
+            models=self._usage.totals(None, first_day, last_day, "model"),
+        )
+
+    def audit_trail(
+        self, actor: Actor, subject_id: str | None, cursor: str | None, limit: int
+    ) -> ports.Page[ports.AuditEntry]:
+        _require_staff(actor)
+        return self._auditor.page(subject_id, cursor, limit)
+
+    def _movement(self, actor: Actor, user_id: str, kind: EntryKind, reason: str) -> ports.Movement:
+        return ports.Movement(
+            entry_id=f"{kind}:{uuid4().hex}",
+            account_id=user_id,
+            kind=kind,
+            actor_id=actor.account_id,
+            reason=reason,
+        )
+
+
+def _require_staff(actor: Actor) -> None:
+    if not actor.is_staff:
+        raise Forbidden("staff only")
+
+
+def _require_admin(actor: Actor) -> None:
+    if not actor.is_admin:
+        raise Forbidden("admins only")
+
+
+def _found(account: Account | None) -> Account:
+    if account is None:
+        raise NotFound("account")
+    return account

@@ -1,0 +1,84 @@
+"""What an account sees of its money, and who may add to it."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from service.domain.accounts import Account, Actor
+from service.domain.billing import EntryKind, Wallet
+from service.domain.errors import Forbidden, NotFound, TopUpUnavailable, ValidationFailed
+from service.domain.keys import Scope
+from service.usecases import ports
+from service.usecases.owners import Owners
+from service.usecases.replays import Deposits
+
+
+@dataclass(frozen=True, slots=True)
+class BillingStatement:
+    account: Account
+    wallet: Wallet
+
+
+class BillingService:
+    def __init__(
+        self,
+        *,
+        owners: Owners,
+        accounts: ports.Accounts,
+        money: ports.Money,
+        deposits: Deposits,
+        usage: ports.UsageReports,
+    ) -> None:
+        self._owners = owners
+        self._accounts = accounts
+        self._money = money
+        self._deposits = deposits
+        self._usage = usage
+
+    def statement(self, actor: Actor, user_id: str | None) -> BillingStatement:
+        """Raises Forbidden, NotFound."""
+        owner_id = self._owners.resolve(actor, user_id, "billing.read")
+        account, wallet = self._accounts.get(owner_id), self._money.wallet(owner_id)
+        if account is None or wallet is None:
+            raise NotFound("account")
+        return BillingStatement(account, wallet)
+
+    def ledger(
+        self, actor: Actor, user_id: str | None, cursor: str | None, limit: int
+    ) -> ports.Page[ports.LedgerEntry]:
+        """Newest first. Raises Forbidden."""
+        return self._money.ledger(self._owners.resolve(actor, user_id, "ledger.read"), cursor, limit)
+
+    def usage(
+        self, actor: Actor, user_id: str | None, first_day: str, last_day: str, group: str
+    ) -> list[ports.UsageTotals]:
+        """Tokens per `day` or `model` between two inclusive ISO days. Raises Forbidden."""
+        owner_id = self._owners.resolve(actor, user_id, "usage.read")
+        return self._usage.totals(owner_id, first_day, last_day, group)
+
+    def top_up(
+        self, actor: Actor, user_id: str | None, amount: int, idempotency: ports.IdempotencyKey | None
+    ) -> Wallet:
+        """Credit `amount` tokens at once: an admin anybody, a key with that scope its end users.
+
+        Raises TopUpUnavailable for a person, Forbidden for a key without the scope, ValidationFailed for one that names
+        no end user. With a known idempotency key nothing is added and the wallet is returned as it is now.
+        """
+        _check_may_top_up(actor, user_id)
+        movement = ports.Movement(
+            entry_id=f"{EntryKind.TOPUP}:{uuid4().hex}",
+            account_id=self._owners.resolve(actor, user_id, "balance.topup"),
+            kind=EntryKind.TOPUP,
+            actor_id=actor.record_id,
+        )
+        return self._deposits(movement, amount, idempotency)
+
+
+def _check_may_top_up(actor: Actor, user_id: str | None) -> None:
+    owner_id = actor.owner(user_id)
+    if actor.key is None:
+        if not actor.is_admin:
+            raise TopUpUnavailable()
+    elif Scope.BILLING_TOPUP not in actor.key.scopes:
+        raise Forbidden("the key may not top up")
+    elif owner_id == actor.account_id:
+        raise ValidationFailed(details={"userId": ["end_user_required"]})

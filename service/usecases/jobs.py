@@ -1,0 +1,261 @@
+"""Submit, read, list, wait for and cancel jobs: what every surface does with the one engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from service.domain.accounts import Actor
+from service.domain.callback_urls import CallbackPolicy
+from service.domain.catalog import Assistant, ChatModel
+from service.domain.chat import (
+    MESSAGE_MAX_CHARACTERS,
+    ChatMessage,
+    CountTokens,
+    prompt_tokens,
+    window,
+)
+from service.domain.errors import (
+    InvalidMessage,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    ValidationFailed,
+)
+from service.domain.jobs import Job, JobStatus, cancelled
+from service.usecases import ports
+from service.usecases.limits import Throttle
+from service.usecases.owners import Owners
+from service.usecases.replays import Replays
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_ASSISTANT = "chat"
+BREAKER_RETRY_SECONDS = 30
+OVERLOAD_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLimits:
+    """How much the engine accepts: messages of history, jobs in the queue."""
+
+    history_messages: int
+    queue_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One question. `context` is the client's own history, or None to continue the saved one.
+
+    `assistant` None means the key's, or the one called `chat`. `external_user_id` is for an operator who asks again
+    for an end user of an API key.
+    """
+
+    message: str
+    channel: str
+    user_id: str | None = None
+    assistant: str | None = None
+    context: Sequence[ChatMessage] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
+    idempotency: ports.IdempotencyKey | None = None
+    external_user_id: str | None = None
+
+
+class JobService:
+    def __init__(
+        self,
+        *,
+        owners: Owners,
+        jobs: ports.Jobs,
+        money: ports.Money,
+        sessions: ports.Sessions,
+        catalog: ports.Catalog,
+        replays: Replays,
+        throttle: Throttle,
+        breaker: ports.Breaker,
+        doorbell: ports.Doorbell,
+        delivery_bell: ports.DeliveryBell,
+        events: ports.JobEvents,
+        telemetry: ports.Telemetry,
+        clock: ports.Clock,
+        count_tokens: CountTokens,
+        limits: ChatLimits,
+        callback_policy: CallbackPolicy,
+    ) -> None:
+        self._owners = owners
+        self._jobs = jobs
+        self._money = money
+        self._sessions = sessions
+        self._catalog = catalog
+        self._replays = replays
+        self._throttle = throttle
+        self._breaker = breaker
+        self._doorbell = doorbell
+        self._delivery_bell = delivery_bell
+        self._events = events
+        self._telemetry = telemetry
+        self._clock = clock
+        self._count = count_tokens
+        self._limits = limits
+        self._callback_policy = callback_policy
+
+    def submit(self, actor: Actor, submission: Submission) -> Job:
+        """Accept a question durably: the job and its hold are committed when this returns.
+
+        Raises Forbidden, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded, Unavailable,
+        InsufficientTokens, IdempotencyMismatch. With a known idempotency key it returns the earlier job as it is now.
+        """
+        owner_id = self._owners.resolve(actor, submission.user_id, "chat.ask")
+        return self.accept(actor, owner_id, submission)
+
+    def accept(self, actor: Actor, owner_id: str, submission: Submission) -> Job:
+        """`submit` for an account that somebody has already decided on."""
+        earlier = self._replays.earlier(submission.idempotency)
+        if earlier is not None:
+            return self._look(earlier)
+        _check_message(submission.message)
+        if submission.callback_url is not None:
+            self._callback_policy.check(submission.callback_url, "callbackUrl")
+        assistant, model = self._offer(_assistant(actor, submission))
+        self._throttle.question(actor, owner_id, model.alias)
+        self._admit()
+        job = self._draft(actor, owner_id, submission, assistant, model)
+        self._throttle.tokens(actor, owner_id, model.alias, job.prompt_tokens + job.output_tokens)
+        self._throttle.enter(actor, owner_id, model.alias, job.id)
+        try:
+            job = self._money.reserve(job, submission.idempotency)
+        except ports.AlreadyDone as race:
+            self._throttle.leave(job.id)
+            return self._look(self._replays.same(race.record, submission.idempotency))
+        except Exception:
+            self._throttle.leave(job.id)
+            raise
+        log.info("job accepted", job_id=job.id, hold_tokens=job.hold_tokens, model=job.model, channel=job.channel)
+        self._telemetry.job_accepted(job)
+        self._doorbell.ring([job.id])
+        return job
+
+    def quota(self, actor: Actor, user_id: str | None) -> ports.Quota:
+        """How many questions the actor may still ask for this user. Raises Forbidden."""
+        return self._throttle.quota(actor, actor.owner(user_id))
+
+    def get(self, actor: Actor, job_id: str) -> Job:
+        """One's own job. Raises NotFound, and Forbidden if it is somebody else's."""
+        return self._owned(actor, job_id, "job.read")
+
+    def wait(self, actor: Actor, job_id: str, seconds: float) -> Job:
+        """The job when it is final, or as it is after so many seconds."""
+        with self._events.watch(job_id) as finished:
+            job = self.get(actor, job_id)
+            if job.status.is_final or seconds <= 0:
+                return job
+            finished(seconds)
+        return self._look(job_id)
+
+    def page(self, actor: Actor, query: ports.JobQuery) -> ports.Page[Job]:
+        """One's own jobs, newest first."""
+        owner_id = self._owners.resolve(actor, query.account_id, "jobs.read")
+        return self._jobs.page(replace(query, account_id=owner_id))
+
+    def cancel(self, actor: Actor, job_id: str) -> Job:
+        """Stop a job: at once if it is queued, within about a second if it runs; a final one stays as it is."""
+        job = self._owned(actor, job_id, "job.cancel")
+        while job.status is JobStatus.QUEUED:
+            settled = self._money.settle(job, cancelled(), self._limits.history_messages)
+            if settled is not None:
+                log.info("job cancelled", job_id=job.id, was="queued")
+                self._telemetry.job_final(settled)
+                self._throttle.leave(job.id)
+                self._events.announce(job.id)
+                self._delivery_bell.ring(settled.destinations)
+                return settled
+            job = self._look(job_id)
+        if job.status is JobStatus.RUNNING and self._jobs.request_cancel(job.id):
+            log.info("job cancel requested", job_id=job.id)
+        return self._look(job_id)
+
+    def _owned(self, actor: Actor, job_id: str, action: str) -> Job:
+        job = self._look(job_id)
+        self._owners.check(actor, job.account_id, job.external_user_id, action, job_id=job_id)
+        return job
+
+    def _look(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise NotFound("job")
+        return job
+
+    def _admit(self) -> None:
+        if self._breaker.is_open():
+            raise Unavailable("the provider refuses this installation", retry_after_seconds=BREAKER_RETRY_SECONDS)
+        waiting = self._doorbell.waiting()
+        if waiting is not None and waiting >= self._limits.queue_length:
+            raise Overloaded(retry_after_seconds=OVERLOAD_RETRY_SECONDS)
+
+    def _offer(self, assistant_id: str) -> tuple[Assistant, ChatModel]:
+        assistant = self._catalog.assistant(assistant_id)
+        if assistant is None or assistant.meter != "tokens":
+            raise ValidationFailed(details={"assistant": ["unknown_assistant"]})
+        model = self._catalog.model(assistant.model)
+        if model is None:
+            raise Unavailable(f"assistant {assistant.id} names no known model: {assistant.model}")
+        return assistant, model
+
+    def _draft(
+        self, actor: Actor, owner_id: str, submission: Submission, assistant: Assistant, model: ChatModel
+    ) -> Job:
+        session = self._sessions.ensure_default(owner_id, submission.channel)
+        persona = ChatMessage("system", assistant.persona)
+        question = ChatMessage("user", submission.message)
+        fixed = prompt_tokens((persona, question), self._count)
+        history = window(
+            session.context if submission.context is None else submission.context,
+            max_messages=min(assistant.history_messages, self._limits.history_messages),
+            budget_tokens=model.context_tokens - assistant.output_tokens - fixed,
+            count=self._count,
+        )
+        counted = fixed + prompt_tokens(history, self._count) - prompt_tokens((), self._count)
+        return Job(
+            id=uuid4().hex,
+            account_id=owner_id,
+            session_id=session.id,
+            assistant=assistant.id,
+            meter=assistant.meter,
+            channel=submission.channel,
+            request_id=actor.request_id,
+            model=model.alias,
+            upstream_model=model.upstream_id,
+            weights=model.weights,
+            temperature=assistant.temperature,
+            prompt=(persona, *history, question),
+            prompt_tokens=counted,
+            output_tokens=min(assistant.output_tokens, model.output_tokens),
+            hold_tokens=0,
+            created_at=self._clock.now(),
+            context_version=session.context_version,
+            replaces_context=submission.context is not None,
+            metadata=submission.metadata,
+            external_user_id=submission.external_user_id or _external_id(actor, owner_id, submission.user_id),
+            callback_url=submission.callback_url,
+        )
+
+
+def _assistant(actor: Actor, submission: Submission) -> str:
+    """Who is asked: whom the client names, else the key, else the one called `chat`."""
+    if submission.assistant is not None:
+        return submission.assistant
+    return (None if actor.key is None else actor.key.assistant) or DEFAULT_ASSISTANT
+
+
+def _external_id(actor: Actor, owner_id: str, user_id: str | None) -> str | None:
+    return user_id if actor.key is not None and owner_id != actor.account_id else None
+
+
+def _check_message(message: str) -> None:
+    if not message.strip():
+        raise InvalidMessage(details={"message": ["message_empty"]})
+    if len(message) > MESSAGE_MAX_CHARACTERS:
+        raise InvalidMessage(details={"message": ["message_too_long"]})

@@ -1,0 +1,147 @@
+"""What the use cases need of the rest of the outside: broker, model provider, limits, passwords, time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from service.domain.jobs import Job
+from service.usecases.ports.records import (
+    ChatAnswer,
+    ChatRequest,
+    Quota,
+)
+
+T = TypeVar("T")
+
+
+class Doorbell(Protocol):
+    """Tells workers that jobs wait. Best effort: a lost ring is repeated by upkeep, a repeated one is harmless."""
+
+    def ring(self, job_ids: Sequence[str]) -> bool:
+        """False if the broker is away."""
+
+    def waiting(self) -> int | None:
+        """How many rings no worker has heard yet; None if the broker is away."""
+
+
+class DeliveryBell(Protocol):
+    """Tells workers that something is due for destinations. Best effort, as `Doorbell`."""
+
+    def ring(self, destinations: Sequence[str]) -> None: ...
+
+    def waiting(self) -> int | None:
+        """How many rings no worker has heard yet; None if the broker is away."""
+
+
+class JobEvents(Protocol):
+    """Tells waiting clients that a job is final."""
+
+    def announce(self, job_id: str) -> None:
+        """Best effort."""
+
+    def start(self) -> None:
+        """Begin to listen, in a process that will watch."""
+
+    def watch(self, job_id: str) -> AbstractContextManager[Callable[[float], bool]]:
+        """Yields a function that waits up to so many seconds and says whether the job is final."""
+
+
+class RateLimits(Protocol):
+    def hit(self, name: str, key: str, limit: int, per_seconds: int, cost: int = 1) -> int | None:
+        """Count `cost`; returns None, or when over the limit the seconds until it is worth trying again."""
+
+    def peek(self, name: str, key: str, limit: int, per_seconds: int) -> int | None:
+        """The same without counting."""
+
+    def quota(self, name: str, key: str, limit: int, per_seconds: int) -> Quota:
+        """What is left of a limit."""
+
+
+class OpenJobs(Protocol):
+    """Counts the jobs that are not final yet. Best effort: a place that nobody gives back is free again by itself."""
+
+    def enter(self, job_id: str, limits: Mapping[str, int]) -> bool:
+        """Count the job under each of these names; False, and under none, if there are so many already of one."""
+
+    def leave(self, job_id: str) -> None:
+        """The job is final, or never began."""
+
+
+class Breaker(Protocol):
+    """Open while the provider refuses this installation (no quota, bad key)."""
+
+    def is_open(self) -> bool: ...
+
+    def open(self, reason: str) -> None: ...
+
+
+class Passwords(Protocol):
+    def hash(self, password: str) -> str: ...
+
+    def matches(self, password_hash: str | None, password: str) -> bool:
+        """None stands for an unknown account and costs the same time."""
+
+
+class Upstream(Protocol):
+    def answer(self, request: ChatRequest) -> ChatAnswer:
+        """One complete answer. Raises UpstreamFailed, UpstreamTimeout."""
+
+
+class Runs(Protocol):
+    """The jobs that this process is running: keeps their leases and hears of their cancels."""
+
+    def run(self, job: Job, work: Callable[[], T]) -> T:
+        """Call `work` while holding the job's lease. Raises RunCancelled, UpstreamTimeout at the total deadline."""
+
+
+class RunCancelled(Exception):
+    """Somebody asked for this job's end while it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """One HTTP request to a receiver, complete but for what belongs to the connection."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReply:
+    status: int
+    retry_after_seconds: int | None = None
+
+
+class SendFailed(Exception):
+    """There was no HTTP answer; `reason` is one of a few words for people and metrics, without the URL."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WebhookSender(Protocol):
+    def send(self, request: WebhookRequest) -> WebhookReply:
+        """Send it within a few seconds to an address that may be called. Raises SendFailed."""
+
+
+class Telemetry(Protocol):
+    """Counts what operators watch. Labels name models, channels and outcomes, never people."""
+
+    def job_accepted(self, job: Job) -> None: ...
+
+    def job_final(self, job: Job) -> None: ...
+
+    def webhook_delivery(self, outcome: str) -> None:
+        """One try: `delivered`, `retry` or `dead`."""
+
+    def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """UTC."""

@@ -1,0 +1,279 @@
+"""What the use cases need of the database. Implemented in `service/adapters/mongo/`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from service.domain.accounts import Account, Role
+from service.domain.billing import Wallet
+from service.domain.catalog import Assistant, ChatModel
+from service.domain.chat import ChatMessage
+from service.domain.jobs import Job, Outcome
+from service.domain.keys import ApiKey, Scope
+from service.domain.webhooks import Delivery, DeliveryStatus, Endpoint
+from service.usecases.ports.records import (
+    AuditEntry,
+    Credentials,
+    DeliveryQuery,
+    FoundKey,
+    IdempotencyKey,
+    IdempotencyRecord,
+    JobQuery,
+    KeyQuery,
+    LedgerEntry,
+    Movement,
+    NewLogin,
+    Page,
+    Session,
+    StoredMessage,
+    UsageTotals,
+    UserQuery,
+    UserRow,
+)
+
+
+class Accounts(Protocol):
+    def create(self, account: Account, login_keys: Sequence[str], password_hash: str | None, grant_tokens: int) -> None:
+        """Store the account and open its wallet in one transaction. Raises UsernameTaken."""
+
+    def adopt_guest(self, account: Account, login_keys: Sequence[str], password_hash: str, grant_tokens: int) -> bool:
+        """Make the guest of this id the registered account; False if it is no guest any more. Raises UsernameTaken."""
+
+    def get(self, account_id: str) -> Account | None: ...
+
+    def ensure_end_user(self, account: Account) -> Account:
+        """The end user of this id as stored, with an empty wallet; created if it is not there yet."""
+
+    def credentials(self, login_key: str) -> Credentials | None: ...
+
+    def with_login(self, account_id: str, login_id: str) -> Account | None:
+        """The account if that login session is still alive."""
+
+    def password_hash(self, account_id: str) -> str | None: ...
+
+    def set_password(self, account_id: str, password_hash: str, login: NewLogin) -> int:
+        """Replace the password and end every login session but `login`; returns the new token version."""
+
+    def add_login(self, account_id: str, login: NewLogin) -> None: ...
+
+    def rotate_login(self, account_id: str, login_id: str, old_refresh_id: str, new: NewLogin) -> bool:
+        """Exchange the valid refresh id for a new one; False if `old_refresh_id` is not the valid one."""
+
+    def end_login(self, account_id: str, login_id: str) -> None: ...
+
+    def end_all_logins(self, account_id: str) -> None: ...
+
+    def set_blocked(self, account_id: str, blocked: bool) -> Account | None: ...
+
+    def set_role(self, account_id: str, role: Role) -> Account | None:
+        """None for a guest and an end user too: they have no name to be known by."""
+
+    def set_plan(self, account_id: str, plan: str) -> Account | None: ...
+
+    def touch(self, account: Account) -> None:
+        """Remember that the account was active now (at most once a minute)."""
+
+    def search(self, query: UserQuery) -> tuple[list[UserRow], int]:
+        """The page and the total number of matches."""
+
+    def count_active(self, since: datetime) -> int: ...
+
+
+class Keys(Protocol):
+    def create(self, key: ApiKey, secret_hash: str) -> None: ...
+
+    def by_secret(self, secret_hash: str) -> FoundKey | None:
+        """The key that has this secret, whatever its state, with its account: one read."""
+
+    def get(self, key_id: str) -> ApiKey | None: ...
+
+    def living(self, account_id: str) -> list[ApiKey]:
+        """The account's keys that are not revoked, newest first."""
+
+    def page(self, query: KeyQuery) -> Page[ApiKey]: ...
+
+    def rotate(self, key: ApiKey, secret_hash: str) -> ApiKey | None:
+        """Give the key a new secret, with the prefix, expiry and `previous_until` that it says now.
+
+        The secret before it works until then; an older one ends. None if the key is revoked.
+        """
+
+    def revoke(self, key_id: str, now: datetime) -> ApiKey | None:
+        """End the key; None if there is none that isn't revoked."""
+
+    def set_scopes(self, key_id: str, scopes: Sequence[Scope]) -> ApiKey | None: ...
+
+    def touch(self, key: ApiKey) -> None:
+        """Remember that the key was used now (at most once a minute)."""
+
+
+class Money(Protocol):
+    """The only door to balances and the ledger. Each method is one MongoDB transaction."""
+
+    def reserve(self, job: Job, idempotency: IdempotencyKey | None) -> Job:
+        """Hold what the job may cost and store it as queued; returns it with its hold and clamped output.
+
+        Raises InsufficientTokens, and AlreadyDone when the idempotency key has been used meanwhile.
+        """
+
+    def settle(self, job: Job, outcome: Outcome, max_context_messages: int) -> Job | None:
+        """Make the job final, move the money, and on success append the turn to its dialog.
+
+        Does so only while the job is still in the state and attempt given; else returns None and changes nothing.
+        """
+
+    def deposit(self, movement: Movement, amount: int, idempotency: IdempotencyKey | None) -> Wallet:
+        """Add `amount` (may be negative) tokens. Raises NotFound, BalanceTooLow, AlreadyDone."""
+
+    def set_balance(self, movement: Movement, amount: int, expected: int | None) -> Wallet:
+        """Set what is available to `amount` tokens. Raises NotFound, and BalanceChanged if it isn't `expected`."""
+
+    def wallet(self, account_id: str) -> Wallet | None: ...
+
+    def ledger(self, account_id: str, cursor: str | None, limit: int) -> Page[LedgerEntry]:
+        """Newest first."""
+
+
+class AlreadyDone(Exception):
+    """The idempotency key belongs to an earlier request."""
+
+    def __init__(self, record: IdempotencyRecord) -> None:
+        super().__init__(record.result_id)
+        self.record = record
+
+
+class Jobs(Protocol):
+    def get(self, job_id: str) -> Job | None: ...
+
+    def page(self, query: JobQuery) -> Page[Job]: ...
+
+    def claim(self, job_id: str, worker_id: str, lease_seconds: int) -> Job | None:
+        """Make a queued job ours: running, next attempt, leased. None if it is not queued."""
+
+    def renew(self, job_ids: Sequence[str], worker_id: str, lease_seconds: int) -> None:
+        """Extend the leases of those of these running jobs that are still this worker's."""
+
+    def cancel_requests(self, job_ids: Sequence[str]) -> set[str]:
+        """Which of these running jobs somebody wants cancelled."""
+
+    def request_cancel(self, job_id: str) -> bool:
+        """Ask the worker of a running job to stop; False if it isn't running."""
+
+    def finished(self, job_ids: Sequence[str]) -> set[str]:
+        """Which of these jobs are final."""
+
+    def requeue(self, job: Job) -> bool:
+        """Give a running job of this attempt back to the queue; False if it moved on meanwhile."""
+
+    def expired(self, limit: int) -> list[Job]:
+        """Running jobs whose lease is over."""
+
+    def due(self, limit: int, *, silent_seconds: int) -> list[str]:
+        """Queued jobs last announced longer than `silent_seconds` ago, oldest first."""
+
+    def mark_announced(self, job_ids: Sequence[str]) -> None: ...
+
+    def count_by_status(self) -> dict[str, int]:
+        """How many jobs are queued and running."""
+
+
+class Sessions(Protocol):
+    def ensure_default(self, account_id: str, channel: str) -> Session:
+        """The account's default session, created on first use."""
+
+    def default(self, account_id: str) -> Session | None: ...
+
+    def save_context(self, account_id: str, channel: str, context: Sequence[ChatMessage]) -> None:
+        """Replace the saved context of the default session; running jobs no longer add to it."""
+
+    def page(self, account_id: str, cursor: str | None, limit: int) -> Page[Session]: ...
+
+    def messages(self, session_id: str, limit: int) -> list[StoredMessage]:
+        """The newest messages of the session, oldest first."""
+
+
+class UsageReports(Protocol):
+    def totals(self, account_id: str | None, first_day: str, last_day: str, group: str) -> list[UsageTotals]:
+        """Sums over inclusive ISO days, grouped by `day` or `model`; of every account if `account_id` is None."""
+
+
+class Idempotency(Protocol):
+    def find(self, key: IdempotencyKey) -> IdempotencyRecord | None: ...
+
+
+class Audit(Protocol):
+    def record(self, entry: AuditEntry) -> None: ...
+
+    def finish(self, entry_id: str, outcome: str) -> None: ...
+
+    def page(self, subject_id: str | None, cursor: str | None, limit: int) -> Page[AuditEntry]: ...
+
+
+class Catalog(Protocol):
+    def assistant(self, assistant_id: str) -> Assistant | None: ...
+
+    def model(self, alias: str) -> ChatModel | None: ...
+
+
+class Balances(Protocol):
+    def mean_and_median(self) -> tuple[float, float]:
+        """Of what is available to all accounts, in tokens."""
+
+
+class Leases(Protocol):
+    def take(self, name: str, holder: str, seconds: int) -> bool:
+        """Become the one holder of a named lease, or stay it; False while somebody else is."""
+
+
+class Endpoints(Protocol):
+    """Webhook endpoints of accounts."""
+
+    def add(self, endpoint: Endpoint) -> None: ...
+
+    def get(self, endpoint_id: str) -> Endpoint | None: ...
+
+    def of_account(self, account_id: str) -> list[Endpoint]:
+        """Those that have a URL, oldest first."""
+
+    def save(self, endpoint: Endpoint) -> None:
+        """Replace it, unless it has been deleted meanwhile."""
+
+    def delete(self, endpoint_id: str) -> None: ...
+
+    def disable(self, endpoint_id: str, reason: str) -> None: ...
+
+
+class Deliveries(Protocol):
+    """Events and who is still to be told. Those about jobs are written by `Money.settle`, with the job's end."""
+
+    def add(self, delivery: Delivery) -> None: ...
+
+    def get(self, delivery_id: str) -> Delivery | None: ...
+
+    def page(self, query: DeliveryQuery) -> Page[Delivery]: ...
+
+    def take_slot(self, destination: str, holder: str, slots: int, lease_seconds: int) -> bool:
+        """Become one of at most so many who deliver to a destination, or stay one; False while there is no room."""
+
+    def leave_slot(self, destination: str, holder: str) -> None: ...
+
+    def claim(self, destination: str, lease_seconds: int) -> Delivery | None:
+        """Make the delivery that has been due longest ours: sending, next attempt, leased. None if none is due."""
+
+    def progress(self, delivery: Delivery, parts_sent: int, lease_seconds: int) -> bool:
+        """Remember how many parts have arrived and stay its owner; False if it isn't ours any more."""
+
+    def postpone(self, delivery: Delivery, seconds: float, status: int | None, error: str) -> bool:
+        """Count a failed try and make it due again later; False if it isn't ours any more."""
+
+    def finish(self, delivery: Delivery, outcome: DeliveryStatus, status: int | None, error: str | None) -> bool:
+        """Delivered or dead; False if it isn't ours any more."""
+
+    def restart(self, delivery_id: str) -> bool:
+        """Make an ended delivery due, with all its tries; False if it hasn't ended."""
+
+    def recover_expired(self, limit: int) -> int:
+        """Give claims whose lease is over back; how many."""
+
+    def due(self, limit: int) -> Sequence[str]:
+        """Destinations for which something is due."""

@@ -1,0 +1,138 @@
+"""What a worker does with a job: claim it, ask the provider, settle."""
+
+import hashlib
+
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from service.domain.billing import charge
+from service.domain.chat import CountTokens, Usage
+from service.domain.errors import InternalError, ServiceError, UpstreamFailed
+from service.domain.jobs import Job, JobStatus, Outcome, cancelled, failed
+from service.usecases import ports
+
+log = structlog.get_logger(__name__)
+
+# A database that comes back within this time still gets the answer; after it the lease's end decides.
+SETTLE_PATIENCE_SECONDS = 60
+
+
+class RunService:
+    def __init__(
+        self,
+        *,
+        jobs: ports.Jobs,
+        money: ports.Money,
+        catalog: ports.Catalog,
+        upstream: ports.Upstream,
+        runs: ports.Runs,
+        events: ports.JobEvents,
+        delivery_bell: ports.DeliveryBell,
+        telemetry: ports.Telemetry,
+        open_jobs: ports.OpenJobs,
+        outages: tuple[type[Exception], ...],
+        count_tokens: CountTokens,
+        worker_id: str,
+        lease_seconds: int,
+        history_messages: int,
+    ) -> None:
+        self._jobs = jobs
+        self._money = money
+        self._catalog = catalog
+        self._upstream = upstream
+        self._runs = runs
+        self._events = events
+        self._delivery_bell = delivery_bell
+        self._telemetry = telemetry
+        self._open_jobs = open_jobs
+        self._outages = outages
+        self._count = count_tokens
+        self._worker_id = worker_id
+        self._lease_seconds = lease_seconds
+        self._history_messages = history_messages
+
+    def __call__(self, job_id: str) -> Job | None:
+        """Run a queued job to its end; None if there was nothing to do or the run lost its claim."""
+        job = self._jobs.claim(job_id, self._worker_id, self._lease_seconds)
+        if job is None:
+            log.debug("nothing to run", job_id=job_id)
+            return None
+        with structlog.contextvars.bound_contextvars(job_id=job.id, request_id=job.request_id, attempt=job.attempt):
+            log.info("job started", model=job.model)
+            outcome = self._outcome(job)
+            try:
+                return self._settle(job, outcome)
+            except self._outages:
+                raise
+            except Exception:
+                # An answer that can't be stored would be bought again by the next attempt, and the one after it.
+                log.exception("outcome can't be stored")
+                return self._settle(job, failed(InternalError.code))
+
+    def _outcome(self, job: Job) -> Outcome:
+        try:
+            answer = self._runs.run(job, lambda: self._ask(job))
+        except ports.RunCancelled:
+            return cancelled()
+        except ServiceError as error:
+            log.warning("job failed", error_code=error.code, reason=str(error))
+            return failed(error.code)
+        except self._outages:
+            raise
+        except Exception:
+            # A defect of ours must still end the job: it costs the account nothing and shows in the log.
+            log.exception("job broke")
+            return failed(InternalError.code)
+        usage = answer.usage or self._estimate(job, answer.text)
+        return Outcome(
+            status=JobStatus.SUCCEEDED,
+            charge=charge(usage, job.weights, job.hold_tokens),
+            answer=answer.text,
+            usage=usage,
+            finish_reason=answer.finish_reason,
+        )
+
+    def _ask(self, job: Job) -> ports.ChatAnswer:
+        model = self._catalog.model(job.model)
+        if model is None:
+            raise UpstreamFailed(f"model {job.model} is not on offer any more")
+        return self._upstream.answer(
+            ports.ChatRequest(
+                model=model,
+                upstream_model=job.upstream_model,
+                messages=job.prompt,
+                output_tokens=job.output_tokens,
+                temperature=job.temperature,
+                request_id=job.request_id,
+                safety_id=hashlib.sha256(job.account_id.encode()).hexdigest(),
+            )
+        )
+
+    def _settle(self, job: Job, outcome: Outcome) -> Job | None:
+        settled: Job | None = None
+        for attempt in Retrying(
+            retry=retry_if_exception_type(self._outages),
+            stop=stop_after_delay(SETTLE_PATIENCE_SECONDS),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            reraise=True,
+        ):
+            with attempt:
+                settled = self._money.settle(job, outcome, self._history_messages)
+        if settled is None:
+            log.warning("run lost its claim", outcome=outcome.status)
+            return None
+        if outcome.charge.loss_tokens:
+            log.error("provider used more than was held", loss_tokens=outcome.charge.loss_tokens)
+        log.info("job settled", status=settled.status, charged=settled.charged, error_code=settled.error_code)
+        self._telemetry.job_final(settled)
+        self._open_jobs.leave(settled.id)
+        self._events.announce(settled.id)
+        self._delivery_bell.ring(settled.destinations)
+        return settled
+
+    def _estimate(self, job: Job, text: str) -> Usage:
+        return Usage(
+            prompt_tokens=job.prompt_tokens,
+            completion_tokens=self._count(text) if text else 0,
+            estimated=True,
+        )

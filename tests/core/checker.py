@@ -1,0 +1,130 @@
+"""The invariants of money, jobs and dialogs, read from the database alone. Used by every test that could break them.
+
+It knows none of the service's code but the name of the loss account, so that it can't share a mistake with it.
+"""
+
+from collections import Counter
+from typing import Any
+
+from pymongo.database import Database
+
+from service.domain.billing import LOSS_ACCOUNT_ID
+
+Row = dict[str, Any]
+OPEN = ("queued", "running")
+FINAL = ("succeeded", "failed", "cancelled")
+USAGE_SUMS = ("prompt_tokens", "cached_tokens", "completion_tokens", "total_tokens")
+
+
+def check_money(db: Database) -> None:
+    """Fail unless every wallet is the sum of its ledger, at rest nothing is held, and each job was settled once."""
+    wallets = {row["_id"]: row for row in db.wallets.find()}
+    check_ledger(db, wallets)
+    open_holds: Counter[str] = Counter()
+    used: Counter[str] = Counter()
+    losses = 0
+    for job in db.jobs.find():
+        check_job(db, job)
+        losses += loss_of(job)
+        used[job["account_id"]] += total_of(job)
+        if job["status"] in OPEN:
+            open_holds[job["account_id"]] += job["hold_tokens"]
+    for account_id, wallet in wallets.items():
+        assert wallet["held"] == open_holds[account_id], f"a leaked hold of {account_id}"
+        if account_id != LOSS_ACCOUNT_ID:
+            assert wallet["total_tokens"] == used[account_id], f"{account_id} used {used[account_id]}: {wallet}"
+    assert losses == wallets.get(LOSS_ACCOUNT_ID, {"available": 0})["available"], "losses that nobody booked"
+    check_usage(db)
+    check_dialogs(db)
+
+
+def check_ledger(db: Database, wallets: dict[str, Row]) -> None:
+    """Fail unless each wallet's entries are numbered without a gap and add up to its balances, never below zero."""
+    sums: dict[str, list[int]] = {account_id: [0, 0, 0] for account_id in wallets}
+    for entry in db.ledger.find().sort([("account_id", 1), ("seq", 1)]):
+        assert entry["account_id"] in sums, f"an entry of no wallet: {entry}"
+        total = sums[entry["account_id"]]
+        total[0] += entry["available_delta"]
+        total[1] += entry["held_delta"]
+        total[2] += 1
+        assert entry["actor_id"], f"an entry of nobody: {entry}"
+        assert entry["amount"] == entry["available_delta"] + entry["held_delta"], entry
+        assert entry["seq"] == total[2], f"a gap in the ledger before {entry}"
+        assert [entry["balance_after"], entry["held_after"]] == total[:2], f"balances drifted at {entry}"
+        assert total[0] >= 0, f"a negative balance at {entry}"
+        assert total[1] >= 0, f"a negative hold at {entry}"
+    for account_id, wallet in wallets.items():
+        assert [wallet["available"], wallet["held"], wallet["seq"]] == sums[account_id], f"not its ledger: {wallet}"
+
+
+def check_job(db: Database, job: Row) -> None:
+    """Fail unless the job's ledger, charge, lease and dialog agree with its state."""
+    name, status = job["_id"], job["status"]
+    assert status in OPEN + FINAL, f"job {name} is {status}"
+    entries = {e["_id"]: e for e in db.ledger.find({"job_id": name, "account_id": {"$ne": LOSS_ACCOUNT_ID}})}
+    expected = {f"{name}:hold", f"{name}:final"} if status in FINAL else {f"{name}:hold"}
+    assert set(entries) == expected, f"job {name} is {status} with entries {sorted(entries)}"
+    assert {e["account_id"] for e in entries.values()} == {job["account_id"]}
+    assert entries[f"{name}:hold"]["held_delta"] == job["hold_tokens"]
+    assert (job.get("finished_at") is not None) == (status in FINAL), f"job {name} is {status}"
+    assert (job.get("lease_until") is not None) == (status == "running"), f"the lease of job {name}, {status}"
+    if status in FINAL:
+        assert entries[f"{name}:final"]["amount"] == -job["charged"]
+        assert entries[f"{name}:final"]["held_delta"] == -job["hold_tokens"]
+    assert 0 <= job["charged"] <= job["hold_tokens"]
+    if status != "succeeded":
+        assert job["charged"] == 0, f"job {name} is {status} and was charged"
+    else:
+        assert job["charged"] == min(price_of(job), job["hold_tokens"]), f"the charge of job {name}"
+    turn = list(db.messages.find({"job_id": name}).sort("turn", 1))
+    if status != "succeeded":
+        assert turn == [], f"job {name} is {status} and left messages"
+    elif turn or db.sessions.count_documents({"_id": job["session_id"]}):
+        said = [(message["role"], message["content"]) for message in turn]
+        assert said == [("user", job["prompt"][-1]["content"]), ("assistant", job["answer"])], f"the turn of job {name}"
+
+
+def price_of(job: Row) -> int:
+    """What the job's usage costs by the weights that it was accepted with, rounded up."""
+    usage, weights = job.get("usage"), job["weights"]
+    if not usage:
+        return 0
+    milli = (
+        usage["prompt_tokens"] * weights["input_milli"]
+        + usage["cached_tokens"] * (weights["cached_milli"] - weights["input_milli"])
+        + usage["completion_tokens"] * weights["output_milli"]
+    )
+    return (milli + 999) // 1000
+
+
+def loss_of(job: Row) -> int:
+    return max(0, price_of(job) - job["hold_tokens"]) if job["status"] == "succeeded" else 0
+
+
+def total_of(job: Row) -> int:
+    usage = job.get("usage") or {"prompt_tokens": 0, "completion_tokens": 0}
+    return int(usage["prompt_tokens"] + usage["completion_tokens"])
+
+
+def check_usage(db: Database) -> None:
+    """Fail unless the sums per account, day and model are those of the final jobs."""
+    expected: dict[tuple[str, str, str], Counter[str]] = {}
+    for job in db.jobs.find({"status": {"$in": FINAL}}):
+        day = job["finished_at"].date().isoformat()
+        sums = expected.setdefault((job["account_id"], day, job["model"]), Counter())
+        sums.update({"jobs": 1, "failed": int(job["status"] == "failed"), "charged": job["charged"]})
+        usage = job.get("usage") or {}
+        sums.update({name: usage.get(name, 0) for name in USAGE_SUMS if name != "total_tokens"})
+        sums["total_tokens"] += total_of(job)
+    stored = {(row["account_id"], row["day"], row["model"]): row for row in db.usage.find()}
+    assert set(stored) == set(expected), "days and models of the usage sums"
+    for place, sums in expected.items():
+        assert {name: stored[place].get(name, 0) for name in sums} == dict(sums), f"usage of {place}"
+
+
+def check_dialogs(db: Database) -> None:
+    """Fail unless every session counts its messages."""
+    for session in db.sessions.find():
+        stored = db.messages.count_documents({"session_id": session["_id"]})
+        assert session["message_count"] == stored, f"session {session['_id']} of {stored} messages"
+        assert all(message["role"] in ("user", "assistant") for message in session["context"])

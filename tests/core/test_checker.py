@@ -1,0 +1,99 @@
+"""The checker is worth its name: it finds every defect that is put into a sound database."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from pymongo.database import Database
+
+from devstack.upstream_control import UpstreamControl
+from service.bootstrap import Container
+from service.domain.billing import LOSS_ACCOUNT_ID
+from tests.core.checker import check_money
+from tests.core.support import NewActor, ask, submit
+
+Row = dict
+DEFECTS: dict[str, Callable[[Database, Row, Row], object]] = {
+    "a balance that drifted": lambda db, done, _: db.wallets.update_one(
+        {"_id": done["account_id"]}, {"$inc": {"available": 1}}
+    ),
+    "a leaked hold": lambda db, done, _: db.wallets.update_one({"_id": done["account_id"]}, {"$inc": {"held": 1}}),
+    "a lost entry": lambda db, done, _: db.ledger.delete_one({"_id": f"{done['_id']}:final"}),
+    "a lost deposit": lambda db, done, _: db.ledger.delete_one({"account_id": done["account_id"], "kind": "set"}),
+    "an entry of a random id": lambda db, done, _: _move(db, done, "ledger", "random"),
+    "a changed amount": lambda db, done, _: db.ledger.update_one(
+        {"_id": f"{done['_id']}:final"}, {"$inc": {"available_delta": 1, "amount": 1}}
+    ),
+    "an entry without an actor": lambda db, done, _: db.ledger.update_one(
+        {"_id": f"{done['_id']}:final"}, {"$set": {"actor_id": ""}}
+    ),
+    "an entry of no wallet": lambda db, done, _: db.ledger.update_one(
+        {"_id": f"{done['_id']}:final"}, {"$set": {"account_id": "nobody"}}
+    ),
+    "a second settlement": lambda db, done, _: db.ledger.insert_one(
+        {**db.ledger.find_one({"_id": f"{done['_id']}:final"}), "_id": f"{done['_id']}:final:2", "seq": 99}
+    ),
+    "a wrong charge": lambda db, done, _: db.jobs.update_one({"_id": done["_id"]}, {"$inc": {"charged": 1}}),
+    "a usage that doesn't explain the charge": lambda db, done, _: db.jobs.update_one(
+        {"_id": done["_id"]}, {"$inc": {"usage.completion_tokens": 5}}
+    ),
+    "a final job that is open again": lambda db, done, _: db.jobs.update_one(
+        {"_id": done["_id"]}, {"$set": {"status": "queued"}}
+    ),
+    "an open job that is final without a settlement": lambda db, _, waiting: db.jobs.update_one(
+        {"_id": waiting["_id"]}, {"$set": {"status": "failed", "finished_at": datetime.now(UTC)}}
+    ),
+    "a job of no known state": lambda db, _, waiting: db.jobs.update_one(
+        {"_id": waiting["_id"]}, {"$set": {"status": "lost"}}
+    ),
+    "a running job without a lease": lambda db, _, waiting: db.jobs.update_one(
+        {"_id": waiting["_id"]}, {"$set": {"status": "running"}}
+    ),
+    "a lost job": lambda db, _, waiting: db.jobs.delete_one({"_id": waiting["_id"]}),
+    "a lost message": lambda db, done, _: db.messages.delete_one({"_id": f"{done['_id']}:assistant"}),
+    "another answer than the job's": lambda db, done, _: db.messages.update_one(
+        {"_id": f"{done['_id']}:assistant"}, {"$set": {"content": "other"}}
+    ),
+    "a message of an open job": lambda db, done, waiting: db.messages.update_one(
+        {"_id": f"{done['_id']}:user"}, {"$set": {"job_id": waiting["_id"]}}
+    ),
+    "a miscounted dialog": lambda db, done, _: db.sessions.update_one(
+        {"_id": done["session_id"]}, {"$inc": {"message_count": 2}}
+    ),
+    "a system message in a context": lambda db, done, _: db.sessions.update_one(
+        {"_id": done["session_id"]}, {"$set": {"context.0.role": "system"}}
+    ),
+    "a job that the sums don't know": lambda db, done, _: db.usage.update_one({}, {"$inc": {"jobs": -1}}),
+    "sums of no job": lambda db, done, _: db.usage.insert_one(
+        {"_id": "x", "account_id": "x", "day": "2026-01-01", "model": "m", "jobs": 1}
+    ),
+    "a loss that nobody booked": lambda db, _, __: _forget_losses(db),
+}
+
+
+def _move(db: Database, job: Row, collection: str, new_id: str) -> None:
+    entry = db[collection].find_one_and_delete({"_id": f"{job['_id']}:final"})
+    db[collection].insert_one({**entry, "_id": new_id})
+
+
+def _forget_losses(db: Database) -> None:
+    db.wallets.delete_one({"_id": LOSS_ACCOUNT_ID})
+    db.ledger.delete_many({"account_id": LOSS_ACCOUNT_ID})
+
+
+@pytest.mark.parametrize("defect", list(DEFECTS))
+def test_a_defect_is_found(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, defect: str
+) -> None:
+    upstream.rule(contains="dear", usage={"prompt_tokens": 10, "completion_tokens": 1_000_000})
+    upstream.rule(answer="pong", usage={"prompt_tokens": 20, "completion_tokens": 18})
+    actor = new_actor()
+    ask(container, actor, "a dear one")
+    done = ask(container, actor, "a cheap one")
+    waiting = submit(container, actor)
+    check_money(db)
+
+    DEFECTS[defect](db, db.jobs.find_one({"_id": done.id}), db.jobs.find_one({"_id": waiting.id}))
+
+    with pytest.raises(AssertionError):
+        check_money(db)

@@ -1,0 +1,79 @@
+"""MongoDB dies or hangs: what was accepted is answered and charged once, what wasn't is refused soon."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pymongo.database import Database
+
+from devstack.servers import MongoServer
+from devstack.upstream_control import UpstreamControl
+from service.bootstrap import Container
+from service.domain.jobs import JobStatus
+from tests.core.checker import check_money
+from tests.core.support import NewActor, key, submit, wallet
+
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture
+def database_server(mongo: MongoServer) -> Iterator[MongoServer]:
+    """The server itself, which runs again afterwards whatever the test did to it."""
+    yield mongo
+    mongo.resume()
+    mongo.start()
+
+
+def revive(server: MongoServer) -> None:
+    server.resume()
+    server.start()
+
+
+def test_an_answer_outlives_the_database_that_was_killed_when_it_came(
+    container: Container,
+    db: Database,
+    new_actor: NewActor,
+    upstream: UpstreamControl,
+    database_server: MongoServer,
+    question: str,
+) -> None:
+    actor = new_actor(5_000)
+    usage = {"prompt_tokens": 20, "completion_tokens": 18}
+    upstream.rule(contains=question, hold="gate", answer="pong", usage=usage)
+    job = submit(container, actor, question)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(container.run, job.id)
+        upstream.wait_for_calls(1, contains=question)
+        database_server.kill()
+        upstream.release("gate")
+        upstream.wait_for_calls(1, contains=question, finished=True)
+        revive(database_server)
+        settled = run.result(PATIENCE_SECONDS)
+
+    assert settled is not None
+    assert (settled.status, settled.answer, settled.charged) == (JobStatus.SUCCEEDED, "pong", 38)
+    assert len(upstream.journal(contains=question)) == 1, "nothing is asked twice"
+    assert wallet(container, actor) == (5_000 - 38, 0)
+    check_money(db)
+
+
+def test_without_the_database_a_question_is_refused_soon_and_can_be_asked_again(
+    container: Container, db: Database, new_actor: NewActor, database_server: MongoServer
+) -> None:
+    actor = new_actor(5_000)
+    database_server.pause()
+    started = time.monotonic()
+    with pytest.raises(container.outages):
+        submit(container, actor, idempotency=key(actor))
+    assert time.monotonic() - started < container.settings.mongodb_timeout_seconds + 1
+    state = container.health.check()
+    assert (state["status"], state["dependencies"]["mongodb"]["status"]) == ("down", "down")
+
+    revive(database_server)
+    job = submit(container, actor, idempotency=key(actor))
+
+    assert submit(container, actor, idempotency=key(actor)).id == job.id
+    assert db.jobs.count_documents({"account_id": actor.account_id}) == 1
+    assert container.health.check()["status"] == "ok"
+    check_money(db)

@@ -1,0 +1,375 @@
+"""Every query of the service has an index for what it looks for and for the order it wants, on whatever grows.
+
+The test hears the commands themselves, so it can't forget one: a method of an adapter that nobody calls here fails it,
+and so does a query that the server would answer by reading or sorting a whole collection.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from pymongo.database import Database
+
+import service.adapters.mongo
+from devstack.upstream_control import UpstreamControl
+from service.adapters.mongo import cursors
+from service.adapters.mongo.jobs import MongoJobs
+from service.bootstrap import Container
+from service.domain.accounts import Actor, Role
+from service.domain.errors import ServiceError
+from service.domain.jobs import Job, JobStatus
+from service.domain.keys import Scope
+from service.domain.webhooks import Delivery, DeliveryStatus
+from service.usecases.accounts import Registration
+from service.usecases.keys import NewKey
+from service.usecases.ports import DeliveryQuery, JobQuery, KeyQuery, UserQuery
+from tests.core.conftest import Build
+from tests.core.queries import RECORDER, Query, complaints, explain
+from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, program_of, submit
+from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
+
+# Collections that don't grow with use: read whole as often as one likes.
+SMALL = frozenset({"models", "assistants", "leases", "delivery_slots"})
+GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
+GROWING |= {"wallets", "endpoints", "deliveries"}
+# Method, what it may do, and why it may.
+EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
+    (
+        "MongoAccounts.search",
+        "SORT",
+        lambda query: "login_keys" in query.command["filter"],
+        "a search by the beginning of a name sorts what it found",
+    ),
+]
+A_PAGE = 2
+
+
+def expected_methods() -> set[str]:
+    """Every public method of every adapter class on MongoDB."""
+    found = set()
+    for module in pkgutil.iter_modules(service.adapters.mongo.__path__):
+        loaded = importlib.import_module(f"{service.adapters.mongo.__name__}.{module.name}")
+        for name, kind in inspect.getmembers(loaded, inspect.isclass):
+            if name.startswith("Mongo") and kind.__module__ == loaded.__name__:
+                methods = [method for method, _ in inspect.getmembers(kind, inspect.isfunction)]
+                found |= {f"{name}.{method}" for method in methods if not method.startswith("_")}
+    return found
+
+
+def pages(fetch: Callable[[str | None], object]) -> None:
+    """The first page and the next one."""
+    page = fetch(None)
+    assert page.next_cursor is not None, "too little data to turn a page"
+    fetch(page.next_cursor)
+
+
+def use_accounts(container: Container, anna: Actor) -> None:
+    accounts = container.accounts
+    guest = accounts.guest_login(address=HERE, locale=None)
+    accounts.register(Registration(password=PASSWORD, username="guest-1"), address=HERE, guest=actor_of(guest))
+    accounts.create_admin("root", PASSWORD)
+    login = accounts.log_in("anna", PASSWORD, address=HERE)
+    accounts.recognise(login.account.id, login.login.id, 0)
+    login = accounts.refresh(login.account.id, login.login.id, login.login.refresh_id, 0)
+    accounts.log_out(actor_of(login), everywhere=False)
+    accounts.log_out(anna, everywhere=True)
+    accounts.change_password(anna, PASSWORD, PASSWORD)
+    accounts.me(anna)
+
+
+def use_jobs(container: Container, db: Database, anna: Actor) -> None:
+    jobs = [ask(container, anna) for _ in range(A_PAGE + 1)]
+    ask(container, anna, context=())
+    jobs.append(submit(container, anna, idempotency=key(anna)))
+    submit(container, anna, idempotency=key(anna))
+    lose_worker(container, db, jobs[-1])
+    container.jobs.cancel(anna, jobs[-1].id)
+    container.upkeep()
+    again = submit(container, anna)
+    lose_worker(container, db, again)
+    container.upkeep()
+    MongoJobs().renew([again.id], "nobody", 30)
+    MongoJobs().cancel_requests([again.id])
+    MongoJobs().finished([again.id])
+    MongoJobs().due(A_PAGE, silent_seconds=30)
+    MongoJobs().mark_announced([again.id])
+    for status in (None, JobStatus.SUCCEEDED):
+        pages(lambda cursor, s=status: container.jobs.page(anna, JobQuery(None, s, cursor, A_PAGE)))
+        pages(lambda cursor, s=status: container.admin.jobs(ROOT, JobQuery(None, s, cursor, A_PAGE)))
+
+
+def use_admin(container: Container, anna: Actor) -> None:
+    admin, user_id = container.admin, anna.account_id
+    admin.set_blocked(ROOT, user_id, True)
+    admin.set_blocked(ROOT, user_id, False)
+    admin.set_plan(ROOT, user_id, "BASIC")
+    admin.set_role(ROOT, user_id, Role.USER)
+    admin.set_balance(ROOT, user_id, 1_000_000, "", None)
+    admin.adjust_balance(ROOT, user_id, 1, "", key(ROOT))
+    admin.adjust_balance(ROOT, user_id, 1, "", key(ROOT))
+    container.contexts.save(ROOT, user_id, ())
+    container.contexts.get(ROOT, user_id)
+    admin.dialogs(ROOT, user_id, None, A_PAGE)
+    admin.dialogs(ROOT, user_id, cursors.encode(datetime.now(UTC), "x"), A_PAGE)
+    pages(lambda cursor: admin.ledger(ROOT, user_id, cursor, A_PAGE))
+    pages(lambda cursor: admin.audit_trail(ROOT, None, cursor, A_PAGE))
+    pages(lambda cursor: admin.audit_trail(ROOT, user_id, cursor, A_PAGE))
+    admin.overview(ROOT)
+    sorts = ("created_at", "username", "last_seen_at", "balance")
+    for text, role, sort, sign in product(("", "a"), (None, Role.USER), sorts, ("", "-")):
+        admin.users(ROOT, UserQuery(text, role, f"{sign}{sort}", 1, A_PAGE))
+
+
+def use_webhooks(container: Container, anna: Actor) -> None:
+    webhooks, deliveries = container.webhooks, container.deliver._deliveries
+    url = "https://example.com/"
+    endpoint = webhooks.create(anna, {"url": url})
+    webhooks.list(anna)
+    webhooks.update(anna, endpoint.id, {"url": url})
+    webhooks.rotate(anna, endpoint.id, 1)
+    container.deliver._endpoints.disable(endpoint.id, "gone")
+    webhooks.update(anna, endpoint.id, {"enabled": True})
+    for _ in range(A_PAGE + 1):
+        ask(container, anna, callback_url=url)
+        webhooks.test(anna, endpoint.id, {})
+    container.upkeep()
+    assert deliveries.take_slot(endpoint.id, "a holder", 1, 30)
+    deliveries.leave_slot(endpoint.id, "a holder")
+    deliveries.progress(claimed(container, endpoint.id), 1, 30)
+    deliveries.postpone(claimed(container, endpoint.id), 30, 500, "http_status")
+    dead = claimed(container, endpoint.id)
+    deliveries.finish(dead, DeliveryStatus.DEAD, None, "gone")
+    webhooks.redeliver(anna, dead.id)
+    for status in (None, DeliveryStatus.PENDING):
+        pages(lambda cursor, s=status: webhooks.all_deliveries(ROOT, DeliveryQuery(None, None, s, cursor, A_PAGE)))
+        of_account = DeliveryQuery(None, anna.account_id, status, None, A_PAGE)
+        pages(lambda cursor, q=of_account: webhooks.all_deliveries(ROOT, replace(q, cursor=cursor)))
+        of_endpoint = DeliveryQuery(None, None, status, None, A_PAGE)
+        pages(lambda cursor, q=of_endpoint: webhooks.deliveries(anna, endpoint.id, replace(q, cursor=cursor)))
+    webhooks.delete(anna, endpoint.id)
+
+
+def claimed(container: Container, destination: str) -> Delivery:
+    delivery = container.deliver._deliveries.claim(destination, 0)
+    assert delivery is not None
+    return delivery
+
+
+def use_billing(container: Container, anna: Actor) -> None:
+    container.billing.statement(anna, None)
+    container.billing.ledger(anna, None, None, A_PAGE)
+    for group in ("day", "model"):
+        container.billing.usage(anna, None, "2026-01-01", "2027-01-01", group)
+
+
+def use_keys(container: Container, anna: Actor) -> None:
+    keys = container.keys
+    issued = [keys.create(anna, NewKey(name="program")) for _ in range(A_PAGE + 1)]
+    keys.recognise(issued[0].secret)
+    program = program_of(new_key(container, anna))
+    container.billing.top_up(program, "4242", 10_000, None)
+    submit(container, program, user_id="4242")
+    keys.own(anna)
+    keys.rotate(anna, issued[0].key.id, timedelta(hours=1), None)
+    pages(lambda cursor: keys.overview(ROOT, KeyQuery(None, cursor, A_PAGE)))
+    pages(lambda cursor: keys.overview(ROOT, KeyQuery(anna.account_id, cursor, A_PAGE)))
+    keys.grant(ROOT, issued[1].key.id, [Scope.BILLING_TOPUP])
+    keys.revoke(anna, issued[1].key.id)
+    keys.revoke_any(ROOT, issued[2].key.id)
+
+
+@pytest.fixture
+def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamControl) -> Container:
+    """Everything was done once that reads or writes the database, among the data of others."""
+    container = build()
+    for number in range(30):
+        other = new_actor()
+        db.accounts.update_one({"_id": other.account_id}, {"$set": {"last_seen_at": datetime.now(UTC)}})
+        if number % 3 == 0:
+            ask(container, other)
+    anna = actor_of(register(container))
+    use_accounts(container, anna)
+    use_jobs(container, db, anna)
+    use_admin(container, anna)
+    use_billing(container, anna)
+    use_keys(container, anna)
+    use_webhooks(container, anna)
+    return container
+
+
+def exception(query: Query, complaint: str) -> str | None:
+    """The reason why this query may do this, if there is one."""
+    for method, allowed, applies, reason in EXCEPTIONS:
+        if query.method == method and complaint == allowed and applies(query):
+            return reason
+    return None
+
+
+def test_every_query_has_an_index(used: Container, db: Database) -> None:
+    assert expected_methods() - RECORDER.methods == set(), "call these in this file, so that their queries are seen"
+    assert {query.collection for query in RECORDER.queries.values()} <= GROWING | SMALL, "say whether it grows"
+    found, excused = [], set()
+    for query in RECORDER.queries.values():
+        for complaint in complaints(db, query) if query.collection in GROWING else ():
+            reason = exception(query, complaint)
+            excused.add(reason)
+            if reason is None:
+                found.append(f"{complaint} by {query}")
+    assert not found, "\n".join(sorted(found))
+    assert excused == {reason for *_, reason in EXCEPTIONS}, "an exception that nothing needs"
+
+
+def test_nothing_escapes_its_transaction(used: Container, db: Database) -> None:
+    """What is sent without the session has effect at once, also if the transaction fails."""
+    assert RECORDER.escaped == set()
+
+    transactions = used.run._money._transactions
+    transactions.run(lambda session: db.jobs.find_one({}))
+    assert RECORDER.escaped == {"Transactions.run: find jobs"}
+    RECORDER.escaped.clear()
+
+
+def test_a_query_without_an_index_would_be_found(db: Database, container: Container) -> None:
+    db.jobs.insert_many([{"_id": n, "account_id": "a", "x": n} for n in range(100)])
+    no_index = Query("M.m", "find", "jobs", {"find": "jobs", "filter": {"x": 1}})
+    no_order = Query("M.m", "find", "jobs", {"find": "jobs", "filter": {"account_id": "a"}, "sort": {"x": 1}})
+    fine = Query("M.m", "find", "jobs", {"find": "jobs", "filter": {"_id": 1}, "sort": {"x": 1}})
+    change = {"q": {"x": 1}, "u": {"$set": {"y": 1}}, "multi": True}
+    no_index_to_change = Query("M.m", "update", "jobs", {"update": "jobs", "updates": [change]})
+    sums = [{"$match": {"x": 1}}, {"$group": {"_id": "$x"}}, {"$sort": {"_id": 1}}]
+    no_index_to_sum = Query("M.m", "aggregate", "jobs", {"aggregate": "jobs", "pipeline": sums, "cursor": {}})
+    ordered = [{"$match": {"_id": {"$gt": 1}}}, {"$sort": {"x": 1}}]
+    no_order_of_sums = Query("M.m", "aggregate", "jobs", {"aggregate": "jobs", "pipeline": ordered, "cursor": {}})
+    assert complaints(db, no_index) == {"COLLSCAN"}
+    assert complaints(db, no_order) == {"SORT"}
+    assert complaints(db, fine) <= {"SORT"}
+    assert complaints(db, no_index_to_change) == {"COLLSCAN"}
+    assert complaints(db, no_index_to_sum) == {"COLLSCAN"}
+    assert complaints(db, no_order_of_sums) == {"SORT"}
+
+
+def many_jobs(db: Database, job: Job, count: int) -> None:
+    """Copies of a job: queued and announced now, running and leased for long, and final, in turn; one a second."""
+    row, now = db.jobs.find_one({"_id": job.id}), datetime.now(UTC)
+    statuses = ("queued", "running", "succeeded")
+    db.jobs.insert_many(
+        {
+            **row,
+            "_id": f"copy-{number:05}",
+            "status": statuses[number % 3],
+            "created_at": now - timedelta(seconds=number),
+            "announced_at": now,
+            "lease_until": now + timedelta(hours=1),
+        }
+        for number in range(count)
+    )
+
+
+def examined(db: Database, method: str, collection: str = "jobs") -> int:
+    """How many index keys and documents the last such query of this method looks at."""
+    query = next(q for q in reversed(RECORDER.queries.values()) if q.method == method and q.collection == collection)
+    stats = db.command({"explain": query.command, "verbosity": "executionStats"})["executionStats"]
+    return max(stats["totalKeysExamined"], stats["totalDocsExamined"])
+
+
+@pytest.mark.parametrize("found", [0, 3])
+def test_upkeep_reads_only_what_it_finds(container: Container, db: Database, new_actor: NewActor, found: int) -> None:
+    """Time in the database's own clock must not keep it from using the index on that time."""
+    many_jobs(db, submit(container, new_actor()), 3_000)
+    db.jobs.delete_one({"_id": {"$not": {"$regex": "^copy"}}})
+    for number in range(found):
+        lost = {"lease_until": datetime.now(UTC) - timedelta(seconds=1)}
+        db.jobs.update_one({"_id": f"copy-{3 * number + 1:05}"}, {"$set": lost})
+        unheard = {"announced_at": datetime.now(UTC) - timedelta(seconds=60)}
+        db.jobs.update_one({"_id": f"copy-{3 * number:05}"}, {"$set": unheard})
+
+    RECORDER.queries.clear()
+    assert len(MongoJobs().expired(500)) == found
+    assert len(MongoJobs().due(500, silent_seconds=30)) == found
+
+    assert examined(db, "MongoJobs.expired") <= found + 1
+    assert examined(db, "MongoJobs.due") <= found + 1
+
+
+@pytest.mark.parametrize("status", [None, JobStatus.QUEUED])
+@pytest.mark.parametrize("of_one_account", [True, False])
+def test_a_late_page_costs_no_more_than_an_early_one(
+    container: Container, db: Database, new_actor: NewActor, status: JobStatus | None, of_one_account: bool
+) -> None:
+    actor = new_actor()
+    many_jobs(db, submit(container, actor), 3_000)
+    middle = db.jobs.find_one({"_id": "copy-01500"})
+    cursor = cursors.encode(middle["created_at"], middle["_id"])
+    RECORDER.queries.clear()
+    page = MongoJobs().page(JobQuery(actor.account_id if of_one_account else None, status, cursor, 20))
+    assert page.items[0].id == ("copy-01501" if status is None else "copy-01503")
+    assert examined(db, "MongoJobs.page") <= 25
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "é", "null", "W10", "eyJ0IjoxfQ", "a" * 10_000, "[" * 5_000])
+def test_a_cursor_that_was_not_given_out_is_refused(
+    container: Container, db: Database, new_actor: NewActor, cursor: str
+) -> None:
+    actor = new_actor()
+    for read in (
+        lambda: container.jobs.page(actor, JobQuery(cursor=cursor)),
+        lambda: container.billing.ledger(actor, None, cursor, 10),
+        lambda: container.admin.dialogs(ROOT, actor.account_id, cursor, 10),
+        lambda: container.admin.audit_trail(ROOT, None, cursor, 10),
+    ):
+        with pytest.raises(ServiceError) as refused:
+            read()
+        assert refused.value.details == {"cursor": ["invalid_cursor"]}
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        (2**63,),
+        (-(2**80),),
+        (True,),
+        (1.5,),
+        (None,),
+        ("1",),
+        ({"$gt": 1},),
+        (datetime.now(UTC), "\ud800"),
+        (datetime.now(UTC), {"$gt": ""}),
+        (datetime.now(UTC), 5),
+        ("x", "y"),
+        (1, 2, 3),
+    ],
+    ids=str,
+)
+def test_a_forged_cursor_is_refused(container: Container, db: Database, new_actor: NewActor, position: tuple) -> None:
+    actor, cursor = new_actor(), cursors.encode(*position)
+    for read in (
+        lambda: container.billing.ledger(actor, None, cursor, 10),
+        lambda: container.jobs.page(actor, JobQuery(cursor=cursor)),
+    ):
+        with pytest.raises(ServiceError):
+            read()
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), 1e400, -1e18, 1e18, "1", None, {}])
+def test_a_cursor_of_no_time_is_refused(
+    container: Container, db: Database, new_actor: NewActor, moment: object
+) -> None:
+    cursor = cursors.encode({"t": moment}, "x")
+    with pytest.raises(ServiceError):
+        container.jobs.page(new_actor(), JobQuery(cursor=cursor))
+
+
+def test_explanations_are_of_the_services_own_queries(used: Container, db: Database) -> None:
+    """What a test itself asks the database is no query of the service."""
+    RECORDER.queries.clear()
+    db.jobs.find_one({"nobody asks": "this"})
+    assert RECORDER.queries == {}
+    used.jobs.page(ROOT, JobQuery())
+    (query,) = RECORDER.queries.values()
+    assert (query.method, query.collection) == ("MongoJobs.page", "jobs")
+    assert "queryPlanner" in explain(db, query)

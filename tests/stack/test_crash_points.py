@@ -1,0 +1,78 @@
+"""A process dies at each place between acceptance and the final word: the job still ends once, charged once."""
+
+from collections.abc import Iterator
+
+import pytest
+from requests import ConnectionError as Disconnected
+
+from tests.core.checker import check_money
+from tests.stack.stack import StackUnderTest, eventually
+
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+WORKER_POINTS = [
+    "jobs.claim:after",
+    "upstream.answer:before",
+    "upstream.answer:after",
+    "money.settle:before",
+    "transaction.commit:before",
+    "money.settle:after",
+    "events.announce:after",
+]
+BEFORE_THE_CALL = {"jobs.claim:after", "upstream.answer:before"}
+# At these the provider has answered already, and is asked once more.
+ASKED_TWICE = {"upstream.answer:after", "money.settle:before", "transaction.commit:before"}
+WEB_POINTS = ["transaction.commit:before", "money.reserve:after", "doorbell.ring:after"]
+
+
+@pytest.fixture
+def mortal(stack: StackUnderTest) -> Iterator[StackUnderTest]:
+    """The stack, made whole again after one of its processes died."""
+    yield stack
+    stack.crash_file.unlink(missing_ok=True)
+    for worker in stack.workers:
+        worker.start()
+
+
+@pytest.mark.parametrize("point", WORKER_POINTS)
+def test_worker_dies_at(mortal: StackUnderTest, point: str) -> None:
+    question = f"worker dies at {point}"
+    mortal.upstream.rule(contains=question, hold="gate", answer="here it is", usage=USAGE)
+    person = mortal.register()
+    if point in BEFORE_THE_CALL:
+        mortal.crash_file.write_text(point)
+        job_id = person.submit(question)
+    else:
+        # Armed once the job runs, so that it's the worker's transaction that dies and not the one of the submit.
+        job_id = person.submit(question)
+        mortal.upstream.wait_for_calls(1, contains=question)
+        mortal.crash_file.write_text(point)
+    mortal.upstream.release("gate")
+    eventually(lambda: not all(worker.running for worker in mortal.workers))
+
+    job = person.final(job_id)
+
+    assert not mortal.crash_file.exists()
+    assert (job["status"], job["message"], job["charged"]) == ("succeeded", "here it is", 18)
+    asked = len(mortal.upstream.journal(contains=question))
+    assert asked == (2 if point in ASKED_TWICE else 1)
+    assert person.billing()["currentBalance"] == 100_000 - 18
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", WEB_POINTS)
+def test_web_process_dies_at(mortal: StackUnderTest, point: str) -> None:
+    question, key = f"web dies at {point}", f"web-dies-at-{point}"
+    mortal.upstream.rule(contains=question, usage=USAGE)
+    person = mortal.register()
+    mortal.crash_file.write_text(point)
+    with pytest.raises(Disconnected):
+        person.ask(question, key=key)
+    assert not mortal.crash_file.exists()
+
+    reply = person.ask(question, key=key)
+
+    assert reply.status_code == 202, reply.text
+    assert person.final(reply.json()["jobId"])["status"] == "succeeded"
+    assert mortal.db.jobs.count_documents({"account_id": person.account_id}) == 1
+    assert person.billing()["currentBalance"] == 100_000 - 18
+    check_money(mortal.db)

@@ -1,0 +1,220 @@
+"""Nobody reads or moves what is not theirs: every documented route × everybody who might try.
+
+The grid is made from the OpenAPI document. Each route says whose things it is about (`x-access`); one that doesn't, or
+that names somebody in a way not known here, fails.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from tests.stack.stack import PASSWORD, Person, Program, StackUnderTest
+
+# Whether somebody gets past the doorkeeper of a route; what the route then makes of it is for other tests.
+ALLOWED = {
+    "public": {"nobody", "stranger", "support", "admin", "owner"},
+    "self": {"stranger", "support", "admin", "owner"},
+    "private": {"owner"},
+    "owner": {"admin", "owner"},
+    "support": {"support", "admin"},
+    "admin": {"admin"},
+}
+WHO = ("nobody", "stranger", "support", "admin", "owner")
+# Where nobody listens.
+NOWHERE = "http://127.0.0.1:9/"
+# These end what the next request of the same person needs.
+ENDING = {"authLogout", "authChangePassword"}
+# Refusals that have nothing to do with whose things they are.
+OTHER_REASONS = {"BAD_CREDENTIALS", "TOPUP_UNAVAILABLE"}
+METHODS = {"get", "post", "put", "patch", "delete"}
+SCOPES = ("chat", "context", "billing:read", "billing:topup", "bot")
+# What an end user of the owner's key is called by its program, and what it said.
+EXTERNAL_ID = "4242"
+SECRET_WORD = "tamarisk"
+
+
+@dataclass(frozen=True)
+class Route:
+    """`fields` are the names that its JSON body may have."""
+
+    method: str
+    path: str
+    operation: dict[str, Any]
+    fields: frozenset[str]
+
+    @property
+    def access(self) -> str:
+        return str(self.operation["x-access"])
+
+    @property
+    def takes_keys(self) -> bool:
+        return any("apiKey" in scheme for scheme in self.operation["security"])
+
+    @property
+    def names_somebody(self) -> bool:
+        return "{" in self.path or "userId" in self.query or "userId" in self.fields
+
+    @property
+    def query(self) -> set[str]:
+        return {each["name"] for each in self.operation.get("parameters", []) if each.get("in") == "query"}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        content = self.operation.get("requestBody", {}).get("content", {})
+        return dict(content.get("application/json", {}).get("example", {}))
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody who tries, and a job, a key, a webhook and a delivery of the owner's.
+
+    `end_user_job_id` is of an end user of that key.
+    """
+
+    people: dict[str, Person]
+    job_id: str
+    program: Program
+    end_user_job_id: str
+    webhook_id: str
+    delivery_id: str
+
+
+@pytest.fixture(scope="module")
+def routes(stack: StackUnderTest) -> list[Route]:
+    document = requests.get(f"{stack.web.url}/openapi.json", timeout=10).json()
+    return [
+        Route(method, path, operation, body_fields(document, operation))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
+
+
+def body_fields(document: dict[str, Any], operation: dict[str, Any]) -> frozenset[str]:
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return frozenset(schema.get("properties", {}))
+
+
+@pytest.fixture
+def cast(stack: StackUnderTest) -> Cast:
+    people = {who: stack.register() for who in WHO if who != "nobody"}
+    for role in ("support", "admin"):
+        stack.db.accounts.update_one({"_id": people[role].account_id}, {"$set": {"role": role}})
+    owner = people["owner"]
+    job_id = owner.submit("mine alone")
+    owner.final(job_id)
+    program = owner.new_key("chat", "context", "billing:read")
+    grant(people["admin"], program)
+    program.call("POST", "/api/billing/topup", json={"userId": EXTERNAL_ID, "amount": 31_337})
+    end_user_job_id = program.submit(f"the word is {SECRET_WORD}", userId=EXTERNAL_ID)
+    program.final(end_user_job_id)
+    webhook_id = owner.call("POST", "/api/webhooks", json={"url": NOWHERE}).json()["id"]
+    delivery_id = owner.call("POST", f"/api/webhooks/{webhook_id}/test").json()["id"]
+    nobody = Person(stack.web.url, "", "")
+    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, webhook_id, delivery_id)
+
+
+def grant(admin: Person, program: Program) -> None:
+    """Give the key every scope."""
+    reply = admin.call("POST", f"/api/admin/keys/{program.key_id}/scopes", json={"scopes": SCOPES})
+    assert reply.status_code == 200, reply.text
+
+
+def attempt(stack: StackUnderTest, route: Route, cast: Cast, who: str) -> requests.Response:
+    """One try at the owner's things."""
+    owner, person = cast.people["owner"], cast.people[who]
+    if route.operation["operationId"] in ENDING and who != "nobody":
+        person = stack.twin(person)
+    return try_as(person, route, cast, owner.account_id, cast.job_id)
+
+
+def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str) -> requests.Response:
+    ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
+    path = route.path.format(userId=user_id, jobId=job_id, **ids)
+    body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
+    if "userId" in route.fields:
+        body["userId"] = user_id
+    query = {"userId": user_id} if "userId" in route.query else {}
+    return person.call(route.method.upper(), path, params=query, json=body if route.method == "post" else None)
+
+
+def test_every_route_is_classified(routes: list[Route]) -> None:
+    assert len(routes) > 30
+    unclassified = [route.path for route in routes if route.operation.get("x-access") not in ALLOWED]
+    assert not unclassified
+    # A route of the kind `owner` must have a way to name somebody else, or the grid below proves nothing about it.
+    assert not [route.path for route in routes if route.access == "owner" and not route.names_somebody]
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_only_those_who_may_get_through(stack: StackUnderTest, routes: list[Route], cast: Cast, who: str) -> None:
+    wrong = []
+    for route in routes:
+        reply = attempt(stack, route, cast, who)
+        stopped = reply.status_code in (401, 403) and reply.json()["code"] not in OTHER_REASONS
+        if route.access == "public":
+            # A refresh token that is none has the code of a missing login.
+            stopped = stopped and reply.json()["code"] != "UNAUTHORIZED"
+        if stopped is (who in ALLOWED[route.access]):
+            wrong.append(f"{who}: {route.method} {route.path} → {reply.status_code} {reply.text[:100]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nobody_is_told_to_log_in_and_others_that_they_may_not(
+    stack: StackUnderTest, routes: list[Route], cast: Cast
+) -> None:
+    closed = [route for route in routes if route.access not in ("public", "self")]
+    assert {attempt(stack, route, cast, "nobody").status_code for route in closed} == {401}
+    assert {attempt(stack, route, cast, "stranger").status_code for route in closed} == {403}
+
+
+def test_a_key_without_a_scope_gets_nowhere(stack: StackUnderTest, routes: list[Route], cast: Cast) -> None:
+    """Not even to what is its own account's, and not with an operator's account behind it."""
+    for who in ("owner", "admin"):
+        powerless = cast.people[who].new_key()
+        for route in routes:
+            if route.access != "public":
+                reply = try_as(powerless, route, cast, cast.people["owner"].account_id, cast.job_id)
+                assert (reply.status_code, reply.json()["code"]) == (403, "FORBIDDEN"), route
+
+
+@pytest.mark.parametrize("whose", ["stranger", "owner", "admin"])
+def test_another_key_reaches_no_ones_things(stack: StackUnderTest, routes: list[Route], cast: Cast, whose: str) -> None:
+    """With every scope, naming an end user of the owner's key by both of its names: the owner's other key neither."""
+    other = cast.people[whose].new_key()
+    grant(cast.people["admin"], other)
+    end_user = stack.db.accounts.find_one({"external_id": EXTERNAL_ID, "key_id": cast.program.key_id})
+    assert end_user is not None
+    before = things_of(stack, end_user["_id"])
+    for route in routes:
+        if route.access == "public":
+            continue
+        for name in (EXTERNAL_ID, end_user["_id"]):
+            reply = try_as(other, route, cast, name, cast.end_user_job_id)
+            if not route.takes_keys or "{" in route.path:
+                assert reply.status_code == 403, route
+            assert reply.status_code < 500, route
+            assert SECRET_WORD not in reply.text, route
+            assert cast.end_user_job_id not in reply.text or reply.status_code == 403, route
+    assert things_of(stack, end_user["_id"]) == before
+
+
+def things_of(stack: StackUnderTest, account_id: str) -> dict[str, Any]:
+    """All that is stored of an account."""
+    return {
+        name: sorted(stack.db[name].find({"account_id": account_id}), key=str)
+        for name in ("jobs", "sessions", "messages", "ledger", "usage")
+    } | {"wallet": stack.db.wallets.find_one({"_id": account_id})}
+
+
+def test_a_program_reaches_its_own_end_user(stack: StackUnderTest, routes: list[Route], cast: Cast) -> None:
+    """Or the tests above would pass with every door shut."""
+    reached = [route for route in routes if route.takes_keys]
+    assert len(reached) >= 10
+    for route in reached:
+        reply = try_as(cast.program, route, cast, EXTERNAL_ID, cast.end_user_job_id)
+        assert reply.status_code in (200, 202), (route, reply.text)
