@@ -15,9 +15,10 @@ result_backend_thread_safe = True
 task_serializer = "json"
 accept_content = ["json"]
 
-task_acks_late = True
-task_reject_on_worker_lost = True
-worker_prefetch_multiplier = 1
+# No limit but the pool's size, which holds the consumer back when it is full. With a limit each acknowledgement that an
+# outage of Redis swallows costs one place for good, and a worker without a free place neither reads the queue nor
+# notices that its connection is gone.
+worker_prefetch_multiplier = 0
 worker_hijack_root_logger = False
 worker_enable_remote_control = True
 worker_send_task_events = True

@@ -64,8 +64,7 @@ class Worker(_Part):
     name = "worker"
 
     def arguments(self) -> list[str]:
-        options = ["-P", "gevent", "-c", "100", "-Q", "chat,webhooks,upkeep", "-n", f"{self.name}-{self.port}@test"]
-        return ["celery", "-A", "workers.app", "worker", *options, "--without-mingle", "--without-gossip"]
+        return ["workers", "-c", "100", "-Q", "chat,webhooks,upkeep", "-n", f"{self.name}-{self.port}@test"]
 
     def start(self, timeout_seconds: float = 30.0) -> "Worker":
         self._seen = len(self.log())

@@ -109,7 +109,7 @@ class Plan:
     def _service(self) -> list[Part]:
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "-A", "workers.app"]
-        worker = [*celery, "worker", "-P", "gevent", "--without-mingle", "--without-gossip"]
+        worker = [*python, "workers"]
         concurrency = self.environment.get("WORKER_CONCURRENCY", "200")
         commands = {
             "web": [*python, "gunicorn", "-c", "gunicorn.conf.py", "wsgi:application"],

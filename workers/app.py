@@ -1,10 +1,17 @@
-"""The workers' Celery application: `celery -A workers.app worker -P gevent …`, and the same for beat and Flower."""
+"""The workers' Celery application. Workers are started by `python -m workers`, the scheduler by
+`celery -A workers.app beat`, Flower by `celery -A workers.app flower`."""
 
+import time
+
+import kombu.utils.functional
 from celery.signals import setup_logging
 
 from service.adapters import logs
 from service.adapters.celery_app import worker_app
 from service.settings import Settings
+
+if vars(kombu.utils.functional)["sleep"] is not time.sleep:
+    raise RuntimeError("gevent came after Celery (see workers/__main__.py); start workers with: python -m workers")
 
 settings = Settings()
 app = worker_app(settings.redis_url.get_secret_value(), settings.upkeep_interval_seconds)

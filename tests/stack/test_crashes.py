@@ -78,6 +78,22 @@ def test_submit_without_redis_is_accepted_within_a_second_and_runs_later(broken:
     assert person.final(job_id)["status"] == "succeeded"
 
 
+def test_workers_hear_again_after_outages_of_redis_in_which_jobs_ended(broken: StackUnderTest) -> None:
+    person = broken.register()
+    for outage in range(3):
+        question = f"ends in outage {outage}"
+        broken.upstream.rule(contains=question, hold="gate", usage=USAGE)
+        running = [person.submit(question) for _ in range(6)]
+        broken.upstream.wait_for_calls(len(running), contains=question)
+        broken.redis.kill()
+        broken.upstream.release("gate")
+        for job_id in running:
+            assert person.final(job_id)["status"] == "succeeded"
+        broken.redis.start()
+
+        assert person.final(person.submit("are you there?"))["status"] == "succeeded"
+
+
 def test_submit_with_a_frozen_redis_is_accepted_within_a_second(broken: StackUnderTest) -> None:
     person = broken.register()
     broken.redis.pause()

@@ -75,16 +75,20 @@ class RedisJobEvents:
             final.set()
 
     def _listen(self) -> None:
+        interrupted = False
         while True:
             try:
                 with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                     channel.subscribe(CHANNEL)
+                    interrupted = False
                     while True:
                         message = channel.get_message(timeout=POLL_SECONDS)
                         if message is not None:
                             self._wake(message["data"].decode(errors="replace"))
             except (RedisError, OSError) as error:
-                log.warning("job events interrupted", reason=type(error).__name__)
+                if not interrupted:
+                    log.warning("job events interrupted", reason=type(error).__name__)
+                interrupted = True
                 threading.Event().wait(POLL_SECONDS)
             except Exception:
                 # Readers must not end: every later wait in this process would last its whole time.
