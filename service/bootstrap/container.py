@@ -3,47 +3,22 @@
 Nothing here connects: servers that are away are noticed by the first call that needs them.
 """
 
-import os
-import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import uuid4
+from datetime import timedelta
 
 from celery import Celery
-from pymongo import MongoClient
-from redis import Redis
 
-from service.adapters.celery_app import publisher_app
-from service.adapters.crash import CrashPoints
 from service.adapters.health import Health
 from service.adapters.metrics import Metrics
-from service.adapters.mongo import connection
-from service.adapters.mongo.accounts import MongoAccounts
 from service.adapters.mongo.audit import MongoAudit
-from service.adapters.mongo.catalog import MongoCatalog
-from service.adapters.mongo.deliveries import MongoDeliveries
-from service.adapters.mongo.endpoints import MongoEndpoints
 from service.adapters.mongo.idempotency import MongoIdempotency
-from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.keys import MongoKeys
 from service.adapters.mongo.leases import MongoLeases
-from service.adapters.mongo.money import MongoMoney
-from service.adapters.mongo.reports import MongoReports
-from service.adapters.mongo.sessions import MongoSessions
-from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
 from service.adapters.passwords import Argon2Passwords
-from service.adapters.queue import CeleryDeliveryBell, CeleryDoorbell
-from service.adapters.redis.breaker import RedisBreaker
-from service.adapters.redis.client import BestEffort
-from service.adapters.redis.client import connect as connect_redis
-from service.adapters.redis.events import RedisJobEvents
-from service.adapters.redis.limits import RedisRateLimits
-from service.adapters.redis.open_jobs import RedisOpenJobs
 from service.adapters.runs import LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
-from service.adapters.webhook_http import WebhookHttp
+from service.bootstrap.outside import Outside, connect
 from service.settings import Settings
 from service.usecases import ports
 from service.usecases.accounts import AccountPolicy, AccountService
@@ -65,11 +40,6 @@ from service.usecases.webhooks import WebhookService
 UPKEEP_LEASE_SECONDS = 5
 # Beyond the time that one request may take.
 DELIVERY_LEASE_MARGIN_SECONDS = 3
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -94,38 +64,10 @@ class Container:
     outages: tuple[type[Exception], ...] = OUTAGES
 
 
-@dataclass(frozen=True)
-class _Outside:
-    """The adapters of one process."""
-
-    mongo: MongoClient[dict[str, Any]]
-    redis: "Redis[bytes]"
-    celery: Celery
-    metrics: Metrics
-    money: ports.Money
-    accounts: ports.Accounts
-    jobs: ports.Jobs
-    sessions: ports.Sessions
-    catalog: ports.Catalog
-    reports: MongoReports
-    rate_limits: ports.RateLimits
-    open_jobs: ports.OpenJobs
-    breaker: ports.Breaker
-    doorbell: ports.Doorbell
-    delivery_bell: ports.DeliveryBell
-    deliveries: ports.Deliveries
-    endpoints: ports.Endpoints
-    webhook_sender: ports.WebhookSender
-    events: ports.JobEvents
-    upstream: ports.Upstream
-    clock: ports.Clock
-    worker_id: str
-
-
 def build(settings: Settings) -> Container:
     """Connect lazily and wire everything. Call it after the fork."""
     encoding()  # takes half a second, which no request should pay for
-    outside = _outside(settings)
+    outside = connect(settings)
     replays = Replays(idempotency=MongoIdempotency())
     deposits = Deposits(money=outside.money, replays=replays)
     auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
@@ -210,56 +152,7 @@ def build(settings: Settings) -> Container:
     )
 
 
-def _outside(settings: Settings) -> _Outside:
-    redis_url = settings.redis_url.get_secret_value()
-    redis, celery, best_effort = connect_redis(redis_url), publisher_app(redis_url), BestEffort()
-    crash = CrashPoints(settings.crash_file)
-    mongo = connection.connect(
-        settings.mongodb_uri.get_secret_value(), timeout_seconds=settings.mongodb_timeout_seconds
-    )
-    transactions = connection.Transactions(
-        mongo, timeout_seconds=settings.mongodb_timeout_seconds, before_commit=crash.at("transaction.commit:before")
-    )
-    money = MongoMoney(transactions)
-    metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
-    jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
-    upstream = OpenAIUpstream(
-        base_url=settings.openai_base_url,
-        api_keys=settings.openai_keys,
-        read_timeout_seconds=settings.openai_read_timeout_seconds,
-        deadline_seconds=settings.job_deadline_seconds,
-        breaker=breaker,
-        telemetry=metrics,
-    )
-    return _Outside(
-        mongo=mongo,
-        redis=redis,
-        celery=celery,
-        metrics=metrics,
-        money=crash.armed(money, "money"),
-        accounts=MongoAccounts(transactions, money),
-        jobs=jobs,
-        sessions=MongoSessions(),
-        catalog=MongoCatalog(settings.openai_model),
-        reports=MongoReports(),
-        rate_limits=RedisRateLimits(redis_url, best_effort),
-        open_jobs=RedisOpenJobs(redis, best_effort),
-        breaker=breaker,
-        doorbell=crash.armed(CeleryDoorbell(celery, redis, best_effort), "doorbell"),
-        delivery_bell=crash.armed(CeleryDeliveryBell(celery, redis, best_effort), "delivery_bell"),
-        deliveries=crash.armed(MongoDeliveries(), "deliveries"),
-        endpoints=MongoEndpoints(),
-        webhook_sender=crash.armed(
-            WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
-        ),
-        events=crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events"),
-        upstream=crash.armed(upstream, "upstream"),
-        clock=SystemClock(),
-        worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
-    )
-
-
-def _account_service(settings: Settings, outside: _Outside) -> AccountService:
+def _account_service(settings: Settings, outside: Outside) -> AccountService:
     return AccountService(
         accounts=outside.accounts,
         passwords=Argon2Passwords(
@@ -279,7 +172,7 @@ def _account_service(settings: Settings, outside: _Outside) -> AccountService:
     )
 
 
-def _job_service(settings: Settings, outside: _Outside, owners: Owners, replays: Replays) -> JobService:
+def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: Replays) -> JobService:
     return JobService(
         owners=owners,
         jobs=outside.jobs,
@@ -317,7 +210,7 @@ def _job_service(settings: Settings, outside: _Outside, owners: Owners, replays:
     )
 
 
-def _run_service(settings: Settings, outside: _Outside) -> RunService:
+def _run_service(settings: Settings, outside: Outside) -> RunService:
     return RunService(
         jobs=outside.jobs,
         money=outside.money,

@@ -1,0 +1,119 @@
+"""The adapters of one process: everything that talks to a server or a library on behalf of the use cases."""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery
+from pymongo import MongoClient
+from redis import Redis
+
+from service.adapters.celery_app import publisher_app
+from service.adapters.crash import CrashPoints
+from service.adapters.metrics import Metrics
+from service.adapters.mongo import connection
+from service.adapters.mongo.accounts import MongoAccounts
+from service.adapters.mongo.catalog import MongoCatalog
+from service.adapters.mongo.deliveries import MongoDeliveries
+from service.adapters.mongo.endpoints import MongoEndpoints
+from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.money import MongoMoney
+from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.sessions import MongoSessions
+from service.adapters.openai.upstream import OpenAIUpstream
+from service.adapters.outages import OUTAGES
+from service.adapters.queue import CeleryDeliveryBell, CeleryDoorbell
+from service.adapters.redis.breaker import RedisBreaker
+from service.adapters.redis.client import BestEffort
+from service.adapters.redis.client import connect as connect_redis
+from service.adapters.redis.events import RedisJobEvents
+from service.adapters.redis.limits import RedisRateLimits
+from service.adapters.redis.open_jobs import RedisOpenJobs
+from service.adapters.webhook_http import WebhookHttp
+from service.settings import Settings
+from service.usecases import ports
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The adapters of one process."""
+
+    mongo: MongoClient[dict[str, Any]]
+    redis: "Redis[bytes]"
+    celery: Celery
+    metrics: Metrics
+    money: ports.Money
+    accounts: ports.Accounts
+    jobs: ports.Jobs
+    sessions: ports.Sessions
+    catalog: ports.Catalog
+    reports: MongoReports
+    rate_limits: ports.RateLimits
+    open_jobs: ports.OpenJobs
+    breaker: ports.Breaker
+    doorbell: ports.Doorbell
+    delivery_bell: ports.DeliveryBell
+    deliveries: ports.Deliveries
+    endpoints: ports.Endpoints
+    webhook_sender: ports.WebhookSender
+    events: ports.JobEvents
+    upstream: ports.Upstream
+    clock: ports.Clock
+    worker_id: str
+
+
+def connect(settings: Settings) -> Outside:
+    redis_url = settings.redis_url.get_secret_value()
+    redis, celery, best_effort = connect_redis(redis_url), publisher_app(redis_url), BestEffort()
+    crash = CrashPoints(settings.crash_file)
+    mongo = connection.connect(
+        settings.mongodb_uri.get_secret_value(), timeout_seconds=settings.mongodb_timeout_seconds
+    )
+    transactions = connection.Transactions(
+        mongo, timeout_seconds=settings.mongodb_timeout_seconds, before_commit=crash.at("transaction.commit:before")
+    )
+    money = MongoMoney(transactions)
+    metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
+    jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
+    upstream = OpenAIUpstream(
+        base_url=settings.openai_base_url,
+        api_keys=settings.openai_keys,
+        read_timeout_seconds=settings.openai_read_timeout_seconds,
+        deadline_seconds=settings.job_deadline_seconds,
+        breaker=breaker,
+        telemetry=metrics,
+    )
+    return Outside(
+        mongo=mongo,
+        redis=redis,
+        celery=celery,
+        metrics=metrics,
+        money=crash.armed(money, "money"),
+        accounts=MongoAccounts(transactions, money),
+        jobs=jobs,
+        sessions=MongoSessions(),
+        catalog=MongoCatalog(settings.openai_model),
+        reports=MongoReports(),
+        rate_limits=RedisRateLimits(redis_url, best_effort),
+        open_jobs=RedisOpenJobs(redis, best_effort),
+        breaker=breaker,
+        doorbell=crash.armed(CeleryDoorbell(celery, redis, best_effort), "doorbell"),
+        delivery_bell=crash.armed(CeleryDeliveryBell(celery, redis, best_effort), "delivery_bell"),
+        deliveries=crash.armed(MongoDeliveries(), "deliveries"),
+        endpoints=MongoEndpoints(),
+        webhook_sender=crash.armed(
+            WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
+        ),
+        events=crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events"),
+        upstream=crash.armed(upstream, "upstream"),
+        clock=SystemClock(),
+        worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+    )
