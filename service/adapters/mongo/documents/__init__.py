@@ -1,0 +1,62 @@
+"""Every collection: its fields and its indexes, and nothing else.
+
+Indexes are created by `python -m service.cli prepare`, never on a hot path. A test asks the database to explain each
+query and fails on one that has no index.
+"""
+
+from service.adapters.mongo.documents.accounts import AccountDocument, KeyDocument
+from service.adapters.mongo.documents.chat import (
+    AssistantDocument,
+    JobDocument,
+    MessageDocument,
+    ModelDocument,
+    SessionDocument,
+)
+from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
+from service.adapters.mongo.documents.operations import AuditDocument, LeaseDocument
+from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
+
+__all__ = [
+    "AccountDocument",
+    "AssistantDocument",
+    "AuditDocument",
+    "DeliveryDocument",
+    "DeliverySlotsDocument",
+    "EndpointDocument",
+    "IdempotencyDocument",
+    "JobDocument",
+    "KeyDocument",
+    "LeaseDocument",
+    "LedgerDocument",
+    "MessageDocument",
+    "ModelDocument",
+    "SessionDocument",
+    "UsageDocument",
+    "WalletDocument",
+    "create_indexes",
+]
+
+DOCUMENTS = (
+    AccountDocument,
+    KeyDocument,
+    WalletDocument,
+    LedgerDocument,
+    JobDocument,
+    SessionDocument,
+    MessageDocument,
+    IdempotencyDocument,
+    UsageDocument,
+    AuditDocument,
+    LeaseDocument,
+    EndpointDocument,
+    DeliveryDocument,
+    DeliverySlotsDocument,
+    ModelDocument,
+    AssistantDocument,
+)
+
+
+def create_indexes() -> None:
+    """Create what is missing of every collection and index. Repeatable."""
+    for document in DOCUMENTS:
+        document.ensure_indexes()

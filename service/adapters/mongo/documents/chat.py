@@ -1,0 +1,143 @@
+"""Jobs, sessions and messages, and what is on offer."""
+
+from mongoengine import (
+    BooleanField,
+    DateTimeField,
+    DictField,
+    EmbeddedDocument,
+    EmbeddedDocumentField,
+    EmbeddedDocumentListField,
+    IntField,
+    LongField,
+    StringField,
+)
+from mongoengine.fields import FloatField
+
+from service.adapters.mongo.documents.stored import Stored
+
+
+class Message(EmbeddedDocument):
+    role = StringField(required=True)
+    content = StringField(required=True)
+
+
+class Weights(EmbeddedDocument):
+    """Thousandths of a balance token per used token."""
+
+    version = IntField(required=True)
+    input_milli = IntField(required=True)
+    cached_milli = IntField(required=True)
+    output_milli = IntField(required=True)
+
+
+class JobDocument(Stored):
+    """The job, which is also the outbox: what is `queued` here will be run, whatever the broker forgets."""
+
+    id = StringField(primary_key=True)
+    account_id = StringField(required=True)
+    session_id = StringField(required=True)
+    assistant = StringField(required=True)
+    meter = StringField(required=True)
+    channel = StringField(required=True)
+    request_id = StringField(required=True)
+    model = StringField(required=True)
+    upstream_model = StringField(required=True)
+    weights = EmbeddedDocumentField(Weights, required=True)
+    temperature = FloatField()
+    prompt = EmbeddedDocumentListField(Message, required=True)
+    prompt_tokens = IntField(required=True)
+    output_tokens = IntField(required=True)
+    hold_tokens = LongField(required=True)
+    context_version = IntField(required=True)
+    replaces_context = BooleanField(required=True)
+    metadata = DictField()
+    callback_url = StringField()
+    status = StringField(required=True)
+    attempt = IntField(required=True)
+    cancel_requested = BooleanField(required=True)
+    announced_at = DateTimeField(required=True)
+    worker_id = StringField()
+    lease_until = DateTimeField()
+    created_at = DateTimeField(required=True)
+    started_at = DateTimeField()
+    finished_at = DateTimeField()
+    answer = StringField()
+    usage = DictField()
+    charged = LongField(required=True)
+    balance_after = LongField()
+    finish_reason = StringField()
+    error_code = StringField()
+    external_user_id = StringField()
+
+    meta = {
+        "collection": "jobs",
+        "indexes": [
+            ("account_id", "-created_at", "-id"),
+            ("account_id", "status", "-created_at", "-id"),
+            ("status", "-created_at", "-id"),
+            ("-created_at", "-id"),
+            {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
+            {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
+        ],
+    }
+
+
+class SessionDocument(Stored):
+    """A dialog. `context` is bounded: the newest messages that the next question continues."""
+
+    id = StringField(primary_key=True)
+    account_id = StringField(required=True)
+    title = StringField()
+    channel = StringField(required=True)
+    context = EmbeddedDocumentListField(Message)
+    context_version = IntField(required=True)
+    message_count = IntField(required=True)
+    created_at = DateTimeField(required=True)
+    updated_at = DateTimeField(required=True)
+
+    meta = {"collection": "sessions", "indexes": [("account_id", "-updated_at", "-id")]}
+
+
+class MessageDocument(Stored):
+    """One message of a dialog, for good. `turn` orders the two messages of one job."""
+
+    id = StringField(primary_key=True)
+    session_id = StringField(required=True)
+    account_id = StringField(required=True)
+    job_id = StringField(required=True)
+    role = StringField(required=True)
+    content = StringField(required=True)
+    created_at = DateTimeField(required=True)
+    turn = IntField(required=True)
+
+    meta = {"collection": "messages", "indexes": [("session_id", "-created_at", "-turn")]}
+
+
+class ModelDocument(Stored):
+    """A model alias; `upstream_id` empty means the installation's default model."""
+
+    id = StringField(primary_key=True)
+    upstream_id = StringField()
+    weights = EmbeddedDocumentField(Weights, required=True)
+    context_tokens = IntField(required=True)
+    output_tokens = IntField(required=True)
+    accepts_temperature = BooleanField(required=True)
+    output_parameter = StringField(required=True)
+    reasoning_effort = StringField()
+    shutdown_on = StringField()
+    successor = StringField()
+
+    meta = {"collection": "models"}
+
+
+class AssistantDocument(Stored):
+    id = StringField(primary_key=True)
+    persona = StringField(required=True)
+    locale = StringField(required=True)
+    model = StringField(required=True)
+    temperature = FloatField()
+    output_tokens = IntField(required=True)
+    history_messages = IntField(required=True)
+    meter = StringField(required=True)
+
+    meta = {"collection": "assistants"}
