@@ -5,7 +5,9 @@ One pair of background greenlets serves all runs of the process, with one query 
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import gevent
@@ -20,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 CANCEL_POLL_SECONDS = 0.5
+# A lease is renewed so many times within its length.
+LEASE_RENEWALS = 3
 
 
 class LeasedRuns:
@@ -39,19 +43,34 @@ class LeasedRuns:
         self._outages = outages
         # By job and attempt: after an outage one job may run here twice, the older attempt for nothing.
         self._cancels: dict[tuple[str, int], Callable[[], object]] = {}
+        # A run is in here once for each that wants it kept.
+        self._leased: Counter[tuple[str, int]] = Counter()
         self._started = False
+
+    @contextmanager
+    def leased(self, job: Job) -> Iterator[None]:
+        """See `ports.Runs.leased`."""
+        run = (job.id, job.attempt)
+        self._leased[run] += 1
+        self._start()
+        try:
+            yield
+        finally:
+            self._leased[run] -= 1
+            if not self._leased[run]:
+                del self._leased[run]
 
     def run(self, job: Job, work: Callable[[], T]) -> T:
         """See `ports.Runs.run`. The work runs in a greenlet of its own, because that can be stopped while it waits."""
         cancel, hub = Event(), gevent.get_hub()
         # Cancels are heard by another thread where gevent hasn't replaced threads.
         self._cancels[job.id, job.attempt] = lambda: hub.loop.run_callback_threadsafe(cancel.set)
-        self._start()
         outcome: list[T | Exception] = []
         worker = gevent.spawn(contextvars.copy_context().run, _keep_outcome, work, outcome)
         either: list[Any] = [worker, cancel]
         try:
-            gevent.wait(either, timeout=self._deadline_seconds, count=1)
+            with self.leased(job):
+                gevent.wait(either, timeout=self._deadline_seconds, count=1)
         finally:
             worker.kill()
             del self._cancels[job.id, job.attempt]
@@ -66,16 +85,16 @@ class LeasedRuns:
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            self._every(self._lease_seconds / 3, self._renew)
-            self._every(CANCEL_POLL_SECONDS, self._hear_cancels)
+            self._every(self._lease_seconds / LEASE_RENEWALS, self._renew, self._leased)
+            self._every(CANCEL_POLL_SECONDS, self._hear_cancels, self._cancels)
 
-    def _every(self, seconds: float, action: Callable[[list[str]], None]) -> None:
+    def _every(self, seconds: float, action: Callable[[list[str]], None], runs: Collection[tuple[str, int]]) -> None:
         def loop() -> None:
             while True:
                 gevent.sleep(seconds)
                 try:
-                    if self._cancels:
-                        action([job_id for job_id, _ in list(self._cancels)])
+                    if runs:
+                        action([job_id for job_id, _ in list(runs)])
                 except self._outages as error:
                     log.warning("runs without the database", reason=type(error).__name__)
                 except Exception:

@@ -16,7 +16,7 @@ from service.adapters.mongo.keys import MongoKeys
 from service.adapters.mongo.leases import MongoLeases
 from service.adapters.outages import OUTAGES
 from service.adapters.passwords import Argon2Passwords
-from service.adapters.runs import LeasedRuns
+from service.adapters.runs import LEASE_RENEWALS, LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
 from service.bootstrap.outside import Outside, connect
 from service.settings import Settings
@@ -141,6 +141,7 @@ def build(settings: Settings) -> Container:
             outages=OUTAGES,
             holder=outside.worker_id,
             lease_seconds=UPKEEP_LEASE_SECONDS,
+            renewal_seconds=settings.job_lease_seconds / LEASE_RENEWALS,
             history_messages=settings.max_history_length,
         ),
         health=Health(

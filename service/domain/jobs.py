@@ -37,7 +37,8 @@ class Job:
     `attempt` counts claims and is the fence: a write of an older attempt matches nothing. `context_version` is the
     session's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
-    program calls the account, if it is one of its end users. Tokens are whole numbers.
+    program calls the account, if it is one of its end users. `actor_id` is who asked, as the ledger calls them.
+    Tokens are whole numbers.
     `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
     """
 
@@ -73,6 +74,7 @@ class Job:
     finish_reason: str | None = None
     error_code: str | None = None
     external_user_id: str | None = None
+    actor_id: str | None = None
     destinations: tuple[str, ...] = ()
 
     @property

@@ -76,11 +76,20 @@ class AdminService:
             raise NotFound("account")
         return ports.UserRow(account, wallet)
 
-    def set_balance(self, actor: Actor, user_id: str, amount: int, reason: str, expected: int | None) -> Wallet:
-        """Set what is available to `amount` tokens. Raises BalanceChanged, NotFound."""
+    def set_balance(
+        self,
+        actor: Actor,
+        user_id: str,
+        amount: int,
+        reason: str,
+        expected: int | None,
+        idempotency: ports.IdempotencyKey | None = None,
+    ) -> Wallet:
+        """Set what is available to `amount` tokens. Raises BalanceChanged, NotFound, IdempotencyMismatch."""
         _require_admin(actor)
+        movement = self._movement(actor, user_id, EntryKind.SET, reason)
         with self._auditor.change(actor, "balance.set", user_id, amount=amount, expected=expected, reason=reason):
-            return self._money.set_balance(self._movement(actor, user_id, EntryKind.SET, reason), amount, expected)
+            return self._deposits.set(movement, amount, expected, idempotency)
 
     def adjust_balance(
         self, actor: Actor, user_id: str, delta: int, reason: str, idempotency: ports.IdempotencyKey | None

@@ -240,6 +240,7 @@ class JobService:
             metadata=submission.metadata,
             external_user_id=submission.external_user_id or _external_id(actor, owner_id, submission.user_id),
             callback_url=submission.callback_url,
+            actor_id=actor.record_id,
         )
 
 

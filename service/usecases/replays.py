@@ -3,6 +3,8 @@
 The store writes a key in the same transaction as what it leads to, so a key exists exactly if its result does.
 """
 
+from collections.abc import Callable
+
 import structlog
 
 from service.domain.billing import Wallet
@@ -41,10 +43,22 @@ class Deposits:
 
         Raises NotFound, BalanceTooLow, IdempotencyMismatch.
         """
+        return self._once(movement, key, lambda: self._money.deposit(movement, amount, key))
+
+    def set(
+        self, movement: ports.Movement, amount: int, expected: int | None, key: ports.IdempotencyKey | None
+    ) -> Wallet:
+        """Make `amount` tokens available, if it still is the `expected` balance where one is given.
+
+        Raises NotFound, BalanceChanged, IdempotencyMismatch.
+        """
+        return self._once(movement, key, lambda: self._money.set_balance(movement, amount, expected, key))
+
+    def _once(self, movement: ports.Movement, key: ports.IdempotencyKey | None, move: Callable[[], Wallet]) -> Wallet:
         try:
             if self._replays.earlier(key) is None:
-                wallet = self._money.deposit(movement, amount, key)
-                log.info("balance moved", kind=movement.kind, account_id=movement.account_id, amount=amount)
+                wallet = move()
+                log.info("balance moved", kind=movement.kind, account_id=movement.account_id)
                 return wallet
         except ports.AlreadyDone as race:
             self._replays.same(race.record, key)

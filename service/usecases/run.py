@@ -57,7 +57,9 @@ class RunService:
         if job is None:
             log.debug("nothing to run", job_id=job_id)
             return None
-        with structlog.contextvars.bound_contextvars(job_id=job.id, request_id=job.request_id, attempt=job.attempt):
+        names = {"job_id": job.id, "request_id": job.request_id, "attempt": job.attempt}
+        # Until it is settled: an answer that waits for the database to come back must not be bought again.
+        with structlog.contextvars.bound_contextvars(**names), self._runs.leased(job):
             log.info("job started", model=job.model)
             outcome = self._outcome(job)
             try:

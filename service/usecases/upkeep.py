@@ -38,6 +38,7 @@ class UpkeepService:
         outages: tuple[type[Exception], ...],
         holder: str,
         lease_seconds: int,
+        renewal_seconds: float,
         history_messages: int,
     ) -> None:
         self._jobs = jobs
@@ -52,14 +53,19 @@ class UpkeepService:
         self._outages = outages
         self._holder = holder
         self._lease_seconds = lease_seconds
+        self._renewal_seconds = renewal_seconds
         self._history_messages = history_messages
 
     def __call__(self) -> bool:
         """One round; False if another worker holds the upkeep lease."""
-        if not self._leases.take("upkeep", self._holder, self._lease_seconds):
+        held_seconds = self._leases.take("upkeep", self._holder, self._lease_seconds)
+        if held_seconds is None:
             return False
         try:
-            self.recover_expired()
+            # After an outage of the database those who run jobs first get the time to renew their leases: an answer
+            # that has come meanwhile must not be bought again.
+            if held_seconds >= self._renewal_seconds:
+                self.recover_expired()
         finally:
             # A job that can't be ended now, say of an account under heavy load, keeps nobody else's from running.
             self.ring_again()

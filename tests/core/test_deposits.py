@@ -136,6 +136,17 @@ def test_a_balance_that_is_not_as_expected_is_not_set(container: Container, db: 
     check_money(db)
 
 
+def test_a_repeated_setting_changes_nothing_that_came_between(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    actor, once = new_actor(100), key(ROOT)
+    assert container.admin.set_balance(ROOT, actor.account_id, 50, "", 100, once).available == 50
+    container.admin.adjust_balance(ROOT, actor.account_id, 7, "", None)
+    assert container.admin.set_balance(ROOT, actor.account_id, 50, "", 100, once).available == 57
+    assert [entry["amount"] for entry in entries(db, actor, "set")] == [-99_900, -50]
+    check_money(db)
+
+
 def set_to(processes: list[Container], actor: Actor, amounts: range, expected: int | None) -> list[Wallet]:
     """Set the balance to each of these amounts at once."""
     return at_once(

@@ -93,6 +93,15 @@ def test_what_the_work_returns_or_raises_is_what_comes_of_it(claimed: Callable[[
         runs().run(claimed(), fail)
 
 
+def test_a_lease_is_kept_after_the_work_for_as_long_as_it_is_needed(db: Database, claimed: Callable[[], Job]) -> None:
+    keeper, job = runs(), claimed()
+    with keeper.leased(job):
+        keeper.run(job, lambda: None)
+        after_the_work = lease(db, job)
+        until(lambda: lease(db, job) > after_the_work)
+    assert not keeper._leased
+
+
 def test_a_lease_is_kept_for_as_long_as_the_work_takes(db: Database, claimed: Callable[[], Job]) -> None:
     job = claimed()
     first = lease(db, job)

@@ -71,7 +71,7 @@ class MongoMoney:
             if idempotency is not None:
                 self._claim_key(session, idempotency, held.id)
             store_new(self._jobs, held, session)
-            movement = Movement(f"{job.id}:hold", job.account_id, EntryKind.HOLD, job.account_id)
+            movement = Movement(f"{job.id}:hold", job.account_id, EntryKind.HOLD, job.actor_id or job.account_id)
             self._write(session, movement, _after(before, -hold, hold), -hold, hold, job_id=job.id)
             return held
 
@@ -113,7 +113,9 @@ class MongoMoney:
 
         return self._once(transaction, movement.account_id, idempotency)
 
-    def set_balance(self, movement: Movement, amount: int, expected: int | None) -> Wallet:
+    def set_balance(
+        self, movement: Movement, amount: int, expected: int | None, idempotency: IdempotencyKey | None
+    ) -> Wallet:
         """See `ports.Money.set_balance`."""
 
         def transaction(session: ClientSession) -> Wallet:
@@ -122,9 +124,12 @@ class MongoMoney:
                 raise NotFound("account")
             if expected is not None and wallet["available"] != expected:
                 raise BalanceChanged(available=wallet["available"], held=wallet["held"])
-            return to_wallet(self._move(session, movement, amount - wallet["available"]))
+            moved = self._move(session, movement, amount - wallet["available"])
+            if idempotency is not None:
+                self._claim_key(session, idempotency, movement.entry_id)
+            return to_wallet(moved)
 
-        return self._transactions.run(transaction, account_id=movement.account_id)
+        return self._once(transaction, movement.account_id, idempotency)
 
     def wallet(self, account_id: str) -> Wallet | None:
         row = self._wallets.find_one({"_id": account_id})
@@ -265,7 +270,7 @@ class MongoMoney:
         """
         try:
             return self._transactions.run(transaction, account_id=account_id)
-        except (DuplicateKeyError, InsufficientTokens, BalanceTooLow):
+        except (DuplicateKeyError, InsufficientTokens, BalanceTooLow, BalanceChanged):
             earlier = None if idempotency is None else self._idempotency.find_one({"_id": key_id(idempotency)})
             if earlier is None:
                 raise

@@ -92,6 +92,9 @@ class Upstream(Protocol):
 class Runs(Protocol):
     """The jobs that this process is running: keeps their leases and hears of their cancels."""
 
+    def leased(self, job: Job) -> AbstractContextManager[None]:
+        """Keep the job's lease for as long as this lasts."""
+
     def run(self, job: Job, work: Callable[[], T]) -> T:
         """Call `work` while holding the job's lease. Raises RunCancelled, UpstreamTimeout at the total deadline."""
 

@@ -125,8 +125,11 @@ class Money(Protocol):
     def deposit(self, movement: Movement, amount: int, idempotency: IdempotencyKey | None) -> Wallet:
         """Add `amount` (may be negative) tokens. Raises NotFound, BalanceTooLow, AlreadyDone."""
 
-    def set_balance(self, movement: Movement, amount: int, expected: int | None) -> Wallet:
-        """Set what is available to `amount` tokens. Raises NotFound, and BalanceChanged if it isn't `expected`."""
+    def set_balance(
+        self, movement: Movement, amount: int, expected: int | None, idempotency: IdempotencyKey | None
+    ) -> Wallet:
+        """Set what is available to `amount` tokens. Raises NotFound, AlreadyDone, and BalanceChanged if it isn't
+        `expected`."""
 
     def wallet(self, account_id: str) -> Wallet | None: ...
 
@@ -221,8 +224,12 @@ class Balances(Protocol):
 
 
 class Leases(Protocol):
-    def take(self, name: str, holder: str, seconds: int) -> bool:
-        """Become the one holder of a named lease, or stay it; False while somebody else is."""
+    def take(self, name: str, holder: str, seconds: int) -> float | None:
+        """Become the one holder of a named lease, or stay it; None while somebody else is.
+
+        The value is for how many seconds it has been held, by whomever, without a break: after one in which nobody
+        could take it, as in an outage of the database, it begins anew. Infinite if there was none.
+        """
 
 
 class Endpoints(Protocol):

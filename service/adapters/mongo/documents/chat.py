@@ -68,6 +68,7 @@ class JobDocument(Stored):
     finish_reason = StringField()
     error_code = StringField()
     external_user_id = StringField()
+    actor_id = StringField()
 
     meta = {
         "collection": "jobs",

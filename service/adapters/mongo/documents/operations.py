@@ -26,8 +26,11 @@ class AuditDocument(Stored):
 
 
 class LeaseDocument(Stored):
+    """`since` is when it was first held after a break."""
+
     id = StringField(primary_key=True)
     holder = StringField(required=True)
     until = DateTimeField(required=True)
+    since = DateTimeField()
 
     meta = {"collection": "leases"}

@@ -19,6 +19,7 @@ blueprint = ApiBlueprint("admin-balances", __name__, url_prefix="/api/admin", de
 @blueprint.route("/user/<user_id>/balance", methods=["POST"])
 @authenticated("admin")
 @fails_with(404, 409)
+@takes_header("Idempotency-Key")
 @blueprint.arguments(SetBalance)
 @blueprint.response(200, NewBalance, description="The balance is this now")
 def set_balance(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any]:
@@ -27,7 +28,9 @@ def set_balance(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[st
     To an absolute number of tokens, written to the ledger as a correction. What is held for running questions is not
     touched.
     """
-    wallet = services().admin.set_balance(actor, user_id, given["amount"], given["reason"], given["expected_balance"])
+    wallet = services().admin.set_balance(
+        actor, user_id, given["amount"], given["reason"], given["expected_balance"], idempotency_key(actor, given)
+    )
     return {"success": True, "current_balance": wallet.available}
 
 
