@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 INTERRUPTED = "INTERRUPTED"
 STATUSES: Mapping[str, HTTPStatus] = {
+    "MALFORMED_REQUEST": HTTPStatus.BAD_REQUEST,
     "INVALID_JSON": HTTPStatus.BAD_REQUEST,
     "VALIDATION_ERROR": HTTPStatus.BAD_REQUEST,
     "INVALID_MESSAGE": HTTPStatus.BAD_REQUEST,

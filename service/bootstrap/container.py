@@ -208,6 +208,8 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
             queue_length=settings.max_queue_length,
         ),
         callback_policy=settings.callback_policy,
+        withdrawals=outside.withdrawals,
+        outages=OUTAGES,
     )
 
 

@@ -33,6 +33,7 @@ from service.adapters.redis.events import RedisJobEvents
 from service.adapters.redis.limits import RedisRateLimits
 from service.adapters.redis.open_jobs import RedisOpenJobs
 from service.adapters.webhook_http import WebhookHttp
+from service.adapters.withdrawals import BackgroundWithdrawals
 from service.settings import Settings
 from service.usecases import ports
 
@@ -66,6 +67,7 @@ class Outside:
     webhook_sender: ports.WebhookSender
     events: ports.JobEvents
     upstream: ports.Upstream
+    withdrawals: ports.Withdrawals
     clock: ports.Clock
     worker_id: str
 
@@ -91,12 +93,13 @@ def connect(settings: Settings) -> Outside:
         breaker=breaker,
         telemetry=metrics,
     )
+    armed_money = crash.armed(money, "money")
     return Outside(
         mongo=mongo,
         redis=redis,
         celery=celery,
         metrics=metrics,
-        money=crash.armed(money, "money"),
+        money=armed_money,
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
         sessions=MongoSessions(),
@@ -114,6 +117,7 @@ def connect(settings: Settings) -> Outside:
         ),
         events=crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events"),
         upstream=crash.armed(upstream, "upstream"),
+        withdrawals=BackgroundWithdrawals(jobs=jobs, money=armed_money, outages=OUTAGES),
         clock=SystemClock(),
         worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
     )

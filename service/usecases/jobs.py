@@ -84,6 +84,8 @@ class JobService:
         count_tokens: CountTokens,
         limits: ChatLimits,
         callback_policy: CallbackPolicy,
+        withdrawals: ports.Withdrawals,
+        outages: tuple[type[Exception], ...],
     ) -> None:
         self._owners = owners
         self._jobs = jobs
@@ -101,6 +103,8 @@ class JobService:
         self._count = count_tokens
         self._limits = limits
         self._callback_policy = callback_policy
+        self._withdrawals = withdrawals
+        self._outages = outages
 
     def submit(self, actor: Actor, submission: Submission) -> Job:
         """Accept a question durably: the job and its hold are committed when this returns.
@@ -130,6 +134,12 @@ class JobService:
         except ports.AlreadyDone as race:
             self._throttle.leave(job.id)
             return self._look(self._replays.same(race.record, submission.idempotency))
+        except self._outages:
+            self._throttle.leave(job.id)
+            if submission.idempotency is None:
+                # With a key the client's next try finds the job, if there is one, and gets its answer.
+                self._withdrawals.add(job.id)
+            raise
         except Exception:
             self._throttle.leave(job.id)
             raise

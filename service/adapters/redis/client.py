@@ -8,16 +8,20 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import gevent
 import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 0.3
+# Of one call in all. A socket's time-out knows nothing of the search for the server's address, which may take 10 s.
+PATIENCE_SECONDS = 0.6
 LEAVE_ALONE_SECONDS = 1.0
 
 
@@ -43,7 +47,8 @@ class BestEffort:
         if time.monotonic() < self._away_until:
             return default
         try:
-            return call()
+            with gevent.Timeout(PATIENCE_SECONDS, RedisTimeout("no answer in time")):
+                return call()
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + LEAVE_ALONE_SECONDS
             log.warning("redis is away", reason=type(error).__name__)

@@ -21,6 +21,7 @@ from service.usecases.ports.outside import (
     WebhookReply,
     WebhookRequest,
     WebhookSender,
+    Withdrawals,
 )
 from service.usecases.ports.records import (
     AuditEntry,
@@ -112,4 +113,5 @@ __all__ = [
     "WebhookReply",
     "WebhookRequest",
     "WebhookSender",
+    "Withdrawals",
 ]

@@ -99,6 +99,13 @@ class Runs(Protocol):
         """Call `work` while holding the job's lease. Raises RunCancelled, UpstreamTimeout at the total deadline."""
 
 
+class Withdrawals(Protocol):
+    """Questions whose refusal was said although they may have been stored."""
+
+    def add(self, job_id: str) -> None:
+        """Cancel this job when the database answers again, should it exist."""
+
+
 class RunCancelled(Exception):
     """Somebody asked for this job's end while it ran."""
 
