@@ -6,6 +6,7 @@ task_routes = {
     "workers.tasks.run_job": {"queue": "chat"},
     "workers.tasks.deliver": {"queue": "webhooks"},
     "workers.tasks.upkeep": {"queue": "upkeep"},
+    "workers.tasks.measure": {"queue": "upkeep"},
 }
 
 # Job state is in MongoDB; there is no result backend.
@@ -49,5 +50,10 @@ beat_schedule = {
         "task": "workers.tasks.upkeep",
         "schedule": 1.0,
         "options": {"expires": 5.0, "queue": "upkeep"},
-    }
+    },
+    "measure": {
+        "task": "workers.tasks.measure",
+        "schedule": 60.0,
+        "options": {"expires": 30.0, "queue": "upkeep"},
+    },
 }

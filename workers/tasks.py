@@ -43,6 +43,15 @@ def deliver(destination: str) -> None:
         log.error("deliveries left to upkeep", reason=type(outage).__name__)
 
 
+@app.task(name="workers.tasks.measure")
+def measure() -> None:
+    """Measure the figures of the overview."""
+    try:
+        container().figures()
+    except container().outages as outage:
+        log.error("figures without the database", reason=type(outage).__name__)
+
+
 @app.task(name="workers.tasks.upkeep")
 def upkeep() -> None:
     """One round of upkeep."""

@@ -109,7 +109,7 @@ class WebhookChanges(Input):
     enabled = Flag(metadata={"description": "Deliveries to an endpoint that is off are dead."})
 
 
-class Rotation(Input):
+class SecretRotation(Input):
     EXAMPLE = {"overlapHours": 24}
 
     overlap_hours = Whole(

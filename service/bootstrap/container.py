@@ -14,6 +14,7 @@ from service.adapters.mongo.audit import MongoAudit
 from service.adapters.mongo.idempotency import MongoIdempotency
 from service.adapters.mongo.keys import MongoKeys
 from service.adapters.mongo.leases import MongoLeases
+from service.adapters.mongo.reports import MongoFigures
 from service.adapters.outages import OUTAGES
 from service.adapters.passwords import Argon2Passwords
 from service.adapters.runs import LEASE_RENEWALS, LeasedRuns
@@ -27,6 +28,7 @@ from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
+from service.usecases.figures import FiguresService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, Throttle
@@ -44,7 +46,7 @@ DELIVERY_LEASE_MARGIN_SECONDS = 3
 
 @dataclass(frozen=True)
 class Container:
-    """What entry points use. `run`, `deliver` and `upkeep` are the workers', the rest is the API's."""
+    """What entry points use. `run`, `deliver`, `upkeep` and `figures` are the workers', the rest is the API's."""
 
     settings: Settings
     accounts: AccountService
@@ -57,6 +59,7 @@ class Container:
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
+    figures: FiguresService
     health: Health
     metrics: Metrics
     events: ports.JobEvents
@@ -73,6 +76,15 @@ def build(settings: Settings) -> Container:
     auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
     owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
     jobs = _job_service(settings, outside, owners, replays)
+    figures = FiguresService(
+        accounts=outside.accounts,
+        usage=outside.reports,
+        balances=outside.reports,
+        figures=MongoFigures(),
+        leases=MongoLeases(),
+        clock=outside.clock,
+        holder=outside.worker_id,
+    )
     return Container(
         settings=settings,
         accounts=_account_service(settings, outside),
@@ -101,11 +113,10 @@ def build(settings: Settings) -> Container:
             sessions=outside.sessions,
             jobs=outside.jobs,
             job_service=jobs,
-            usage=outside.reports,
-            balances=outside.reports,
+            figures=figures,
             auditor=auditor,
-            clock=outside.clock,
         ),
+        figures=figures,
         webhooks=WebhookService(
             owners=owners,
             auditor=auditor,

@@ -9,12 +9,13 @@ import pytest
 from pymongo.database import Database
 
 from devstack.upstream_control import UpstreamControl
+from service.adapters.mongo.accounts import MongoAccounts
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
-from service.domain.errors import Forbidden
+from service.domain.errors import Forbidden, ValidationFailed
 from service.domain.jobs import JobStatus
 from service.usecases.ports import JobQuery, Page, UserQuery
-from tests.core.support import ROOT, NewActor, ask, set_balance, submit
+from tests.core.support import ROOT, NewActor, ask, at_once, set_balance, submit
 from tests.core.test_accounts import HERE, actor_of, register
 
 
@@ -236,9 +237,10 @@ def test_the_overview_counts(
     overview = container.admin.overview(ROOT)
 
     assert overview.jobs_open == {"queued": 1, "running": 1}
-    assert overview.active_users == 2
-    assert (overview.balance_mean, overview.balance_median) == (40.0, 30.0)
-    (day,), (model,) = overview.days, overview.models
+    figures = overview.figures
+    assert figures.active_users == 2
+    assert (figures.balance_mean, figures.balance_median) == (40.0, 30.0)
+    (day,), (model,) = figures.days, figures.models
     assert (day.key, model.key) == (datetime.now(UTC).date().isoformat(), "gpt-6-luna")
     for sums in (day, model):
         assert (sums.jobs, sums.failed, sums.charged) == (3, 1, 38 + dear.charged)
@@ -246,11 +248,45 @@ def test_the_overview_counts(
         assert sums.total_tokens == 48 + 10**6
 
 
+def test_accounts_are_not_paged_through_for_ever(container: Container, db: Database) -> None:
+    assert container.admin.users(ROOT, UserQuery(page=100, limit=100)) == ([], 0)
+    with pytest.raises(ValidationFailed) as refused:
+        container.admin.users(ROOT, UserQuery(page=101, limit=100))
+    assert refused.value.details == {"page": ["range:1:100"]}
+
+
+def test_a_filtered_list_by_balance_is_the_same_for_few_and_for_many(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    actors = [new_actor(tokens) for tokens in (30, 10, 20)]
+    query = UserQuery(role=Role.USER, sort="-balance", limit=2)
+    few = container.admin.users(ROOT, query)
+    money = container.billing._money
+    many = MongoAccounts(money._transactions, money, few_matches=1).search(query)
+    assert many == few
+    assert [row.account.id for row in few[0]] == [actors[0].account_id, actors[2].account_id]
+
+
 def test_the_overview_of_nothing(container: Container, db: Database) -> None:
     overview = container.admin.overview(ROOT)
     assert overview.jobs_open == {"queued": 0, "running": 0}
-    assert (overview.active_users, overview.balance_mean, overview.balance_median) == (0, 0.0, 0.0)
-    assert overview.days == overview.models == []
+    figures = overview.figures
+    assert (figures.active_users, figures.balance_mean, figures.balance_median) == (0, 0.0, 0.0)
+    assert figures.days == figures.models == []
+
+
+def test_the_overview_shows_what_a_worker_measured_last(
+    container: Container, processes: list[Container], db: Database, new_actor: NewActor
+) -> None:
+    """However many accounts there are, it costs a few reads."""
+    assert container.admin.overview(ROOT).figures.balance_median == 0
+    new_actor(500)
+    assert container.admin.overview(ROOT).figures.balance_median == 0
+
+    assert at_once([process.figures for process in processes]).count(True) == 1
+
+    measured = container.admin.overview(ROOT).figures
+    assert (measured.balance_mean, measured.balance_median) == (500.0, 500.0)
 
 
 def test_usage_is_ones_own_by_day_and_by_model(

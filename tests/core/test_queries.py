@@ -6,6 +6,7 @@ and so does a query that the server would answer by reading or sorting a whole c
 
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +20,10 @@ import service.adapters.mongo
 from devstack.upstream_control import UpstreamControl
 from service.adapters.mongo import cursors
 from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.reports import MongoReports
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
+from service.domain.billing import LOSS_ACCOUNT_ID
 from service.domain.errors import ServiceError
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
@@ -34,11 +37,17 @@ from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, p
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 
 # Collections that don't grow with use: read whole as often as one likes.
-SMALL = frozenset({"models", "assistants", "leases", "delivery_slots"})
+SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
 GROWING |= {"wallets", "endpoints", "deliveries"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
+    (
+        "MongoAccounts._page_by_balance",
+        "SORT",
+        lambda query: "$in" in query.command["pipeline"][0]["$match"]["_id"],
+        "the wallets of a thousand accounts at most",
+    ),
     (
         "MongoAccounts.search",
         "SORT",
@@ -294,6 +303,17 @@ def test_upkeep_reads_only_what_it_finds(container: Container, db: Database, new
 
     assert examined(db, "MongoJobs.expired") <= found + 1
     assert examined(db, "MongoJobs.due") <= found + 1
+
+
+def test_balances_are_measured_from_their_index(container: Container, db: Database, new_actor: NewActor) -> None:
+    new_actor(5)
+    RECORDER.queries.clear()
+    MongoReports().mean_and_median()
+    walks = [query for query in RECORDER.queries.values() if query.command.get("filter") != {"_id": LOSS_ACCOUNT_ID}]
+    for query in walks:
+        stats = db.command({"explain": query.command, "verbosity": "executionStats"})
+        assert '"totalDocsExamined": 0' in json.dumps(stats, default=str), query
+    assert len(walks) == 2
 
 
 @pytest.mark.parametrize("status", [None, JobStatus.QUEUED])

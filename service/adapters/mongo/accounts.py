@@ -15,7 +15,7 @@ from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.documents import AccountDocument, WalletDocument
 from service.adapters.mongo.money import MongoMoney, to_wallet
 from service.domain.accounts import Account, Role, fold_name
-from service.domain.billing import EntryKind
+from service.domain.billing import LOSS_ACCOUNT_ID, EntryKind
 from service.domain.errors import UsernameTaken
 from service.usecases.ports import Credentials, NewLogin, UserQuery, UserRow
 
@@ -23,6 +23,8 @@ from service.usecases.ports import Credentials, NewLogin, UserQuery, UserRow
 MAX_LOGINS = 100
 TOUCH_INTERVAL = timedelta(minutes=1)
 COUNT_LIMIT = 10_000
+# So many accounts can be sorted by their balance in memory; in longer lists a filter hardly leaves anybody out.
+FEW_MATCHES = 1_000
 SORT_FIELDS = frozenset({"created_at", "username", "last_seen_at"})
 _ACCOUNT_FIELDS = frozenset(field.name for field in fields(Account)) - {"id"}
 # Never the password's hash or the logins.
@@ -30,9 +32,10 @@ PUBLIC_FIELDS = dict.fromkeys(_ACCOUNT_FIELDS, 1)
 
 
 class MongoAccounts:
-    def __init__(self, transactions: Transactions, money: MongoMoney) -> None:
+    def __init__(self, transactions: Transactions, money: MongoMoney, few_matches: int = FEW_MATCHES) -> None:
         self._transactions = transactions
         self._money = money
+        self._few = few_matches
         self._accounts = collection(AccountDocument)
         self._wallets = collection(WalletDocument)
 
@@ -180,17 +183,17 @@ class MongoAccounts:
         return self._accounts.count_documents({"last_seen_at": {"$gte": since}})
 
     def _page_by_balance(self, criteria: Row, query: UserQuery, skip: int) -> list[Row]:
-        """Walks the wallets in the order of their balance and keeps the accounts that match."""
+        """Few matches are sorted by their wallets; of many, the wallets are walked in the order of their balance."""
         direction = -1 if query.sort.startswith("-") else 1
+        few = self._accounts.count_documents(criteria, limit=self._few + 1) <= self._few if criteria else False
+        ids = [row["_id"] for row in self._accounts.find(criteria, {"_id": 1})] if few else []
         lookup = {"from": "accounts", "localField": "_id", "foreignField": "_id", "as": "account"}
+        cut: list[Row] = [{"$skip": skip}, {"$limit": query.limit}]
+        account: list[Row] = [{"$lookup": lookup}, {"$unwind": "$account"}, {"$replaceRoot": {"newRoot": "$account"}}]
         pipeline: list[Row] = [
-            {"$sort": {"available": direction}},
-            {"$lookup": lookup},
-            {"$unwind": "$account"},
-            {"$replaceRoot": {"newRoot": "$account"}},
-            *([{"$match": criteria}] if criteria else []),
-            {"$skip": skip},
-            {"$limit": query.limit},
+            {"$match": {"_id": {"$in": ids} if few else {"$ne": LOSS_ACCOUNT_ID}}},
+            {"$sort": {"available": direction, **({"_id": direction} if few else {})}},
+            *([*account, {"$match": criteria}, *cut] if criteria and not few else [*cut, *account]),
             {"$project": PUBLIC_FIELDS},
         ]
         return list(self._wallets.aggregate(pipeline))

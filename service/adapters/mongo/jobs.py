@@ -21,6 +21,8 @@ from service.domain.jobs import FINAL_STATUSES, OPEN_STATUSES, Job, JobStatus
 from service.usecases.ports import JobQuery, Page
 
 _JOB_FIELDS = frozenset(field.name for field in fields(Job))
+# A list shows none of them, and a hundred prompts can be many megabytes.
+WITHOUT_TEXTS = {"prompt": 0, "answer": 0}
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,7 +50,7 @@ def to_job(row: Row) -> Job:
     values: dict[str, Any] = {name: value for name, value in row.items() if name in _JOB_FIELDS}
     values["id"] = row["_id"]
     values["weights"] = PriceWeights(**row["weights"])
-    values["prompt"] = tuple(ChatMessage(**message) for message in row["prompt"])
+    values["prompt"] = tuple(ChatMessage(**message) for message in row.get("prompt", ()))
     values["status"] = JobStatus(row["status"])
     values["usage"] = None if row.get("usage") is None else Usage(**row["usage"])
     return Job(**values)
@@ -77,7 +79,7 @@ class MongoJobs:
             created_at, job_id = cursors.decode(query.cursor, *cursors.TIME_AND_ID)
             criteria.update(cursors.older_than(created_at, job_id))
         newest_first = [("created_at", -1), ("_id", -1)]
-        rows = list(self._jobs.find(criteria).sort(newest_first).limit(query.limit + 1))
+        rows = list(self._jobs.find(criteria, WITHOUT_TEXTS).sort(newest_first).limit(query.limit + 1))
         jobs = [to_job(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
         return Page(jobs, cursors.encode(jobs[-1].created_at, jobs[-1].id) if more else None)

@@ -103,6 +103,18 @@ class UsageTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """About the whole service at a moment: balances in tokens, the use of the last seven days."""
+
+    measured_at: datetime
+    active_users: int
+    balance_mean: float
+    balance_median: float
+    days: list[UsageTotals]
+    models: list[UsageTotals]
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """`outcome` is `started`, `done`, or the code of the error that stopped it."""
 

@@ -15,6 +15,7 @@ from service.usecases.ports.records import (
     AuditEntry,
     Credentials,
     DeliveryQuery,
+    Figures,
     FoundKey,
     IdempotencyKey,
     IdempotencyRecord,
@@ -221,6 +222,14 @@ class Catalog(Protocol):
 class Balances(Protocol):
     def mean_and_median(self) -> tuple[float, float]:
         """Of what is available to all accounts, in tokens."""
+
+
+class FiguresStore(Protocol):
+    """The figures that were measured last."""
+
+    def latest(self) -> Figures | None: ...
+
+    def keep(self, figures: Figures) -> None: ...
 
 
 class Leases(Protocol):

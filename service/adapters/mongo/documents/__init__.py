@@ -13,7 +13,7 @@ from service.adapters.mongo.documents.chat import (
     SessionDocument,
 )
 from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
-from service.adapters.mongo.documents.operations import AuditDocument, LeaseDocument
+from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
+    "FiguresDocument",
     "IdempotencyDocument",
     "JobDocument",
     "KeyDocument",
@@ -48,6 +49,7 @@ DOCUMENTS = (
     UsageDocument,
     AuditDocument,
     LeaseDocument,
+    FiguresDocument,
     EndpointDocument,
     DeliveryDocument,
     DeliverySlotsDocument,

@@ -1,10 +1,13 @@
-"""The audit trail and named leases."""
+"""The audit trail, named leases and what is measured of the whole service."""
 
 from mongoengine import (
     DateTimeField,
     DictField,
+    ListField,
+    LongField,
     StringField,
 )
+from mongoengine.fields import FloatField
 
 from service.adapters.mongo.documents.stored import Stored
 
@@ -23,6 +26,20 @@ class AuditDocument(Stored):
         "collection": "audit",
         "indexes": [("-created_at", "-id"), ("subject_id", "-created_at", "-id")],
     }
+
+
+class FiguresDocument(Stored):
+    """What was measured last of the whole service."""
+
+    id = StringField(primary_key=True)
+    measured_at = DateTimeField(required=True)
+    active_users = LongField(required=True)
+    balance_mean = FloatField(required=True)
+    balance_median = FloatField(required=True)
+    days = ListField(DictField())
+    models = ListField(DictField())
+
+    meta = {"collection": "figures"}
 
 
 class LeaseDocument(Stored):

@@ -30,14 +30,19 @@ def dialogs(query: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, A
 @authenticated("support")
 @blueprint.response(200, Overview, description="The service now and its last seven days")
 def overview(*, actor: Actor) -> dict[str, Any]:
-    """Show how the service does"""
+    """Show how the service does
+
+    The jobs are those of this moment; everything else is measured once a minute.
+    """
     found = services().admin.overview(actor)
+    figures = found.figures
     return {
         "jobs": {status: found.jobs_open.get(status, 0) for status in ("queued", "running")},
-        "active_users": found.active_users,
-        "balance": {"mean": found.balance_mean, "median": found.balance_median},
-        "days": found.days,
-        "models": found.models,
+        "active_users": figures.active_users,
+        "balance": {"mean": figures.balance_mean, "median": figures.balance_median},
+        "days": figures.days,
+        "models": figures.models,
+        "measured_at": figures.measured_at,
     }
 
 

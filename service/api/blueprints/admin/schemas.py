@@ -22,10 +22,11 @@ from service.api.schemas import (
     UsageRow,
 )
 from service.domain.accounts import Role
+from service.usecases.admin import LIST_ROWS
 
 PLANS = ("FREE", "BASIC", "PREMIUM")
 REASON_MAX_CHARACTERS = 500
-MAX_PAGE = 100_000
+MAX_PAGE = LIST_ROWS
 # What may be sorted by, as clients and as the store call it.
 SORT_FIELDS = {"createdAt": "created_at", "username": "username", "lastSeenAt": "last_seen_at", "balance": "balance"}
 SORTS = tuple(sign + field for field in SORT_FIELDS for sign in ("", "-"))
@@ -40,7 +41,12 @@ class UserSearch(Input):
     q = Text(load_default="", max_length=254, metadata={"description": "The beginning of a name or an e-mail."})
     role = Choice(tuple(Role), load_default=None)
     sort = Choice(SORTS, load_default="-createdAt", metadata={"description": "`-` for descending."})
-    page = Whole(least=1, most=MAX_PAGE, load_default=1)
+    page = Whole(
+        least=1,
+        most=MAX_PAGE,
+        load_default=1,
+        metadata={"description": f"As far as the first {LIST_ROWS} rows; a narrower search reaches the others."},
+    )
     limit = Whole(least=1, most=PAGE_MAX_ITEMS, load_default=PAGE_ITEMS)
 
 
@@ -225,6 +231,7 @@ class Overview(Output):
         "balance": {"mean": 48211.5, "median": 30000.0},
         "days": [EXAMPLE_USAGE_ROW],
         "models": [{**EXAMPLE_USAGE_ROW, "key": "default"}],
+        "measuredAt": EXAMPLE_TIME,
     }
 
     jobs = Record(OpenJobs, required=True)
@@ -232,6 +239,7 @@ class Overview(Output):
     balance = Record(Balances, required=True)
     days = fields.List(Record(UsageRow), required=True, metadata={"description": "The last seven days."})
     models = fields.List(Record(UsageRow), required=True, metadata={"description": "The same days by model."})
+    measured_at = Moment(required=True, metadata={"description": "When all but the jobs was measured."})
 
 
 class AuditSearch(Cursor):

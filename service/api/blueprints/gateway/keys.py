@@ -6,7 +6,7 @@ from typing import Any
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
-from service.api.blueprints.gateway.keys_schemas import IssuedKey, Keys, NewKey, Rotation
+from service.api.blueprints.gateway.keys_schemas import IssuedKey, KeyRotation, Keys, NewKey
 from service.api.keys import Key
 from service.api.state import services
 from service.domain.accounts import Actor
@@ -52,7 +52,7 @@ def list_keys(*, actor: Actor) -> dict[str, Any]:
 @blueprint.route("/<key_id>/rotate", methods=["POST"])
 @authenticated("private")
 @fails_with(404)
-@blueprint.arguments(Rotation, required=False)
+@blueprint.arguments(KeyRotation, required=False)
 @blueprint.response(200, IssuedKey, description="The key with a new secret, shown only now")
 def rotate(given: dict[str, Any], *, actor: Actor, key_id: str) -> dict[str, Any]:
     """Give an API key a new secret

@@ -70,7 +70,7 @@ class NewKey(Input):
     expires_in_days = Life("Never expires by default.")
 
 
-class Rotation(Input):
+class KeyRotation(Input):
     EXAMPLE = {"overlapSeconds": DAY_SECONDS}
 
     overlap_seconds = Whole(

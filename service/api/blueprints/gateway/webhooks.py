@@ -11,7 +11,7 @@ from service.api.webhook_schemas import (
     Delivery,
     DeliveryFilter,
     NewWebhook,
-    Rotation,
+    SecretRotation,
     TestEvent,
     Webhook,
     WebhookChanges,
@@ -49,7 +49,7 @@ def list_webhooks(*, actor: Actor) -> dict[str, Any]:
 
 @blueprint.route("/callback-secret", methods=["POST"])
 @authenticated("self")
-@blueprint.arguments(Rotation)
+@blueprint.arguments(SecretRotation)
 @blueprint.response(200, CallbackSecret, description="The new secret, which is shown this once")
 def callback_secret(body: dict[str, Any], *, actor: Actor) -> Endpoint:
     """Make or change the secret that signs callbacks to `callbackUrl`
@@ -98,7 +98,7 @@ def delete(*, actor: Actor, webhook_id: str) -> None:
 @blueprint.route("/<webhook_id>/secret", methods=["POST"])
 @authenticated("owner")
 @fails_with(404)
-@blueprint.arguments(Rotation)
+@blueprint.arguments(SecretRotation)
 @blueprint.response(200, WebhookWithSecret, description="The endpoint with its new secret, which is shown this once")
 def rotate(body: dict[str, Any], *, actor: Actor, webhook_id: str) -> dict[str, Any]:
     """Change an endpoint's secret
