@@ -108,6 +108,11 @@ class MongoJobs:
             [{"$set": {"lease_until": _in_seconds(lease_seconds)}}],
         )
 
+    def show(self, job: Job, text: str) -> bool:
+        """See `ports.Jobs.show`."""
+        this_attempt = {"_id": job.id, "status": JobStatus.RUNNING.value, "attempt": job.attempt}
+        return self._jobs.update_one(this_attempt, {"$set": {"shown": text}}).matched_count == 1
+
     def cancel_requests(self, job_ids: Sequence[str]) -> set[str]:
         """See `ports.Jobs.cancel_requests`."""
         rows = self._jobs.find({"_id": {"$in": list(job_ids)}, "cancel_requested": True}, {"_id": 1})
@@ -135,6 +140,7 @@ class MongoJobs:
             "status": JobStatus.RUNNING.value,
             "attempt": job.attempt,
             "cancel_requested": False,
+            "shown": None,
         }
         return self._jobs.update_one(this_attempt, changes).matched_count == 1
 

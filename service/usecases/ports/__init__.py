@@ -60,10 +60,13 @@ from service.usecases.ports.stores import (
     Sessions,
     UsageReports,
 )
+from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
 
 __all__ = [
     "Accounts",
     "AlreadyDone",
+    "AnswerFollowers",
+    "AnswerWriter",
     "Audit",
     "AuditEntry",
     "Balances",
@@ -78,6 +81,7 @@ __all__ = [
     "DeliveryQuery",
     "Doorbell",
     "Endpoints",
+    "Followed",
     "FoundKey",
     "Idempotency",
     "IdempotencyKey",
