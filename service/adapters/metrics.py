@@ -8,6 +8,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
 )
@@ -27,6 +28,10 @@ JOB_SECONDS = Histogram("chat_job_seconds", "From acceptance to the final state"
 TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
+FIRST_SHOWN_SECONDS = Histogram(
+    "chat_first_token_seconds", "From acceptance to the first piece of a streamed answer", ("model",), buckets=_SECONDS
+)
+STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 
 
@@ -48,6 +53,12 @@ class Metrics:
             TOKENS.labels(job.model, "prompt").inc(job.usage.prompt_tokens)
             TOKENS.labels(job.model, "cached").inc(job.usage.cached_tokens)
             TOKENS.labels(job.model, "completion").inc(job.usage.completion_tokens)
+
+    def first_shown(self, job: Job, seconds: float) -> None:
+        FIRST_SHOWN_SECONDS.labels(job.model).observe(max(0.0, seconds))
+
+    def streams_open(self, change: int) -> None:
+        STREAMS_OPEN.inc(change)
 
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()

@@ -1,7 +1,7 @@
-"""A job as Server-Sent Events: one `chunk` with the answer, then `done` or `error`; a comment while there is nothing.
+"""A job as Server-Sent Events: `chunk`s of the answer, then `done` or `error`; a comment while there is nothing.
 
-Made from `JobService.wait`, so that any web process can serve any job, also one that ended long ago. `Last-Event-ID`
-(or `?after=`) skips what a client has seen already.
+Any web process can serve any job, also one that ended long ago. `Last-Event-ID` (or `?after=`) skips what a client has
+seen already; see `service/usecases/follow.py` for what the ids mean.
 """
 
 import json
@@ -14,26 +14,40 @@ from flask import Response, request, stream_with_context
 from service.api.errors import failure
 from service.api.schemas import UsageCount
 from service.api.state import services
-from service.domain.accounts import Actor
 from service.domain.jobs import Job, JobStatus
+from service.usecases.follow import Chunk, Ended, Event
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT = ": still running\n\n"
 RECONNECT_MILLISECONDS = 1000
-CHUNK_ID, LAST_ID = 1, 2
+MAX_ID = 2**31 - 1
 # For the documentation.
-EXAMPLE = (
-    'id: 1\nevent: chunk\ndata: {"content": "«Прибой»"}\n\n'
-    'id: 2\nevent: done\ndata: {"charged": 38, "currentBalance": 99962, "finishReason": "stop"}\n\n'
-)
+EXAMPLE = {"id": "4", "event": "chunk", "data": '{"content": "«При"}'}
+SCHEMA = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Resume after it with `Last-Event-ID` or `after`."},
+        "event": {"type": "string", "enum": ["chunk", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _USAGE = UsageCount()
 
 
-def follow(actor: Actor, job: Job, after: int) -> Response:
-    """The stream of one's own job, as it stands, until it is final."""
-    response = Response(stream_with_context(_stream(actor, job, after)), content_type=f"{MEDIA_TYPE}; charset=utf-8")
+def follow(job: Job, after: int) -> Response:
+    """The stream of a job that the caller may read, as it stands, until it is final."""
+    response = event_stream(_stream(job, after))
+    response.headers["Location"] = f"/api/chat/jobs/{job.id}"
+    response.headers["X-Job-Id"] = job.id
+    return response
+
+
+def event_stream(events: Iterator[str]) -> Response:
+    response = Response(stream_with_context(events), content_type=f"{MEDIA_TYPE}; charset=utf-8")
     # A proxy that gathers the stream before it passes it on defeats it.
     response.headers["X-Accel-Buffering"] = "no"
     return response
@@ -50,27 +64,27 @@ def wants_events() -> bool:
     return MEDIA_TYPE in request.accept_mimetypes.values()
 
 
-def _stream(actor: Actor, job: Job, after: int) -> Iterator[str]:
-    yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
+def _stream(job: Job, after: int) -> Iterator[str]:
     container = services()
-    while not job.status.is_final:
-        try:
-            job = container.jobs.wait(actor, job.id, HEARTBEAT_SECONDS)
-        except container.outages as error:
-            # The headers are gone, so the only honest end is a cut: the client reconnects and asks again.
-            log.warning("events interrupted", job_id=job.id, reason=type(error).__name__)
-            return
-        if not job.status.is_final:
-            yield ": still running\n\n"
-    if job.answer is not None and after < CHUNK_ID:
-        yield _event(CHUNK_ID, "chunk", {"content": job.answer})
-    if after < LAST_ID:
-        yield _last(job)
+    yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
+    try:
+        for event in container.follow(job, after):
+            yield _sse(event)
+    except container.outages as error:
+        # The headers are gone, so the only honest end is a cut: the client reconnects and asks again.
+        log.warning("events interrupted", job_id=job.id, reason=type(error).__name__)
 
 
-def _last(job: Job) -> str:
+def _sse(event: Event) -> str:
+    if isinstance(event, Chunk):
+        return _event(event.id, "chunk", {"content": event.text})
+    return _last(event) if isinstance(event, Ended) else HEARTBEAT
+
+
+def _last(ended: Ended) -> str:
+    job = ended.job
     if job.status is JobStatus.FAILED:
-        return _event(LAST_ID, "error", failure(job.error_code or ""))
+        return _event(ended.id, "error", failure(job.error_code or ""))
     done: dict[str, Any] = {
         "jobId": job.id,
         "status": job.status.value,
@@ -79,7 +93,7 @@ def _last(job: Job) -> str:
         "currentBalance": job.balance_after,
         "finishReason": job.finish_reason,
     }
-    return _event(LAST_ID, "done", {name: value for name, value in done.items() if value is not None})
+    return _event(ended.id, "done", {name: value for name, value in done.items() if value is not None})
 
 
 def _event(event_id: int, name: str, data: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from service.api.errors import failure
 from service.api.schemas import Accepted
 from service.domain.accounts import Actor
-from service.domain.jobs import Job, JobStatus
+from service.domain.jobs import Job
 
 # How soon it is worth asking for a job again.
 POLL_SECONDS = 1
@@ -18,7 +18,7 @@ _ACCEPTED = Accepted()
 def job_body(job: Job, actor: Actor, history_messages: int) -> dict[str, Any]:
     """The job with its answer and the dialog as it is after it."""
     body = job_summary(job, actor)
-    if job.status is JobStatus.SUCCEEDED:
+    if job.has_turn:
         body["context"] = [
             {"role": message.role, "content": message.content} for message in job.context(history_messages)
         ]

@@ -95,6 +95,7 @@ def _complete(operation: dict[str, Any], rule: Rule, view: Any, item: dict[str, 
                 for name in (
                     *components.RESPONSE_HEADERS.get(status, ("X-Request-Id",)),
                     *(components.RATE_LIMIT_HEADERS if getattr(view, "tells_quota", False) else ()),
+                    *(components.STREAM_HEADERS if "text/event-stream" in response.get("content", {}) else ()),
                 )
             }
 

@@ -69,12 +69,14 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
     "Retry-After": {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}},
     "Location": {"description": "The same as `pollUrl`.", "schema": {"type": "string"}},
+    "X-Job-Id": {"description": "The job, of which the answer is the event stream.", "schema": {"type": "string"}},
     "RateLimit-Limit": {"description": "Questions that may be asked a minute.", "schema": {"type": "integer"}},
     "RateLimit-Remaining": {"description": "How many of them are left.", "schema": {"type": "integer"}},
     "RateLimit-Reset": {"description": "Seconds until all of them are back.", "schema": {"type": "integer"}},
     "Preference-Applied": {"description": "Which preferences were honoured.", "schema": {"type": "string"}},
 }
 RATE_LIMIT_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+STREAM_HEADERS = ("Location", "X-Job-Id")
 # Of the responses that are no errors; X-Request-Id alone where nothing else is said.
 RESPONSE_HEADERS = {"202": ("X-Request-Id", "Location", "Retry-After", "Preference-Applied")}
 # Only the idempotency key is refused when it is malformed; of the others, what makes no sense is ignored.

@@ -141,7 +141,10 @@ class JobSummary(Output):
 
 
 class Job(JobSummary):
-    """A job with its answer. `message`, `context`, `tokensUsed` and `usage` are there once it has succeeded."""
+    """A job with its answer. `message`, `context`, `tokensUsed` and `usage` are there once it has succeeded.
+
+    Of a streamed job that was cancelled or failed `message` is what was shown of it.
+    """
 
     EXAMPLE = {**JobSummary.EXAMPLE, "message": EXAMPLE_CONTEXT[1]["content"], "context": EXAMPLE_CONTEXT}
 

@@ -29,6 +29,7 @@ from service.usecases.billing import BillingService
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
 from service.usecases.figures import FiguresService
+from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, Throttle
@@ -52,6 +53,7 @@ class Container:
     accounts: AccountService
     keys: KeyService
     jobs: JobService
+    follow: FollowService
     contexts: ContextService
     billing: BillingService
     admin: AdminService
@@ -96,6 +98,9 @@ def build(settings: Settings) -> Container:
             clock=outside.clock,
         ),
         jobs=jobs,
+        follow=FollowService(
+            jobs=outside.jobs, followers=outside.answer_followers, telemetry=outside.metrics, clock=outside.clock
+        ),
         contexts=ContextService(
             sessions=outside.sessions,
             catalog=outside.catalog,
@@ -142,6 +147,7 @@ def build(settings: Settings) -> Container:
         upkeep=UpkeepService(
             jobs=outside.jobs,
             money=outside.money,
+            writer=outside.answer_writer,
             leases=MongoLeases(),
             doorbell=outside.doorbell,
             events=outside.events,
@@ -237,10 +243,12 @@ def _run_service(settings: Settings, outside: Outside) -> RunService:
             deadline_seconds=settings.job_deadline_seconds,
             outages=OUTAGES,
         ),
+        writer=outside.answer_writer,
         events=outside.events,
         delivery_bell=outside.delivery_bell,
         telemetry=outside.metrics,
         open_jobs=outside.open_jobs,
+        clock=outside.clock,
         outages=OUTAGES,
         count_tokens=count_tokens,
         worker_id=outside.worker_id,

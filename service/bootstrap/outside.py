@@ -30,8 +30,10 @@ from service.adapters.redis.breaker import RedisBreaker
 from service.adapters.redis.client import BestEffort
 from service.adapters.redis.client import connect as connect_redis
 from service.adapters.redis.events import RedisJobEvents
+from service.adapters.redis.followers import RedisAnswerFollowers
 from service.adapters.redis.limits import RedisRateLimits
 from service.adapters.redis.open_jobs import RedisOpenJobs
+from service.adapters.redis.streams import RedisAnswerWriter
 from service.adapters.webhook_http import WebhookHttp
 from service.adapters.withdrawals import BackgroundWithdrawals
 from service.settings import Settings
@@ -66,6 +68,8 @@ class Outside:
     endpoints: ports.Endpoints
     webhook_sender: ports.WebhookSender
     events: ports.JobEvents
+    answer_writer: ports.AnswerWriter
+    answer_followers: ports.AnswerFollowers
     upstream: ports.Upstream
     withdrawals: ports.Withdrawals
     clock: ports.Clock
@@ -85,6 +89,7 @@ def connect(settings: Settings) -> Outside:
     money = MongoMoney(transactions)
     metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
+    events: ports.JobEvents = crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events")
     upstream = OpenAIUpstream(
         base_url=settings.openai_base_url,
         api_keys=settings.openai_keys,
@@ -115,7 +120,9 @@ def connect(settings: Settings) -> Outside:
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),
-        events=crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events"),
+        events=events,
+        answer_writer=crash.armed(RedisAnswerWriter(redis, best_effort), "answer_writer"),
+        answer_followers=RedisAnswerFollowers(redis_url, redis, best_effort, events),
         upstream=crash.armed(upstream, "upstream"),
         withdrawals=BackgroundWithdrawals(jobs=jobs, money=armed_money, outages=OUTAGES),
         clock=SystemClock(),

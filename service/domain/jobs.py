@@ -38,7 +38,9 @@ class Job:
     session's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
     program calls the account, if it is one of its end users. `actor_id` is who asked, as the ledger calls them.
-    Tokens are whole numbers.
+    With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have seen,
+    None while they have seen nothing, and a job that has shown something is never run again. Of a job that did not
+    succeed `answer` is what was shown until then. Tokens are whole numbers.
     `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
     """
 
@@ -60,11 +62,13 @@ class Job:
     created_at: datetime
     context_version: int = 0
     replaces_context: bool = False
+    stream: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
     cancel_requested: bool = False
+    shown: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     answer: str | None = None
@@ -82,10 +86,15 @@ class Job:
         """The user's message that this job answers."""
         return self.prompt[-1]
 
+    @property
+    def has_turn(self) -> bool:
+        """Whether question and answer are part of the dialog: a complete answer, or the part before a cancel."""
+        return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
+
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
         dialog = tuple(message for message in self.prompt if message.role != "system")
-        if self.answer is not None and self.status is JobStatus.SUCCEEDED:
+        if self.answer is not None and self.has_turn:
             dialog += (ChatMessage("assistant", self.answer),)
         return dialog[-max_messages:]
 
@@ -102,11 +111,11 @@ class Outcome:
     error_code: str | None = None
 
 
-def failed(error_code: str) -> Outcome:
-    """An end that is nobody's answer: it costs nothing."""
-    return Outcome(status=JobStatus.FAILED, error_code=error_code)
+def failed(error_code: str, shown: str | None = None) -> Outcome:
+    """An end that is nobody's answer: it costs nothing. What clients have seen of one is kept."""
+    return Outcome(status=JobStatus.FAILED, error_code=error_code, answer=shown)
 
 
-def cancelled() -> Outcome:
-    """A cancel before anything was shown: it costs nothing."""
-    return Outcome(status=JobStatus.CANCELLED, finish_reason="cancelled")
+def cancelled(shown: str | None = None) -> Outcome:
+    """A cancel that costs nothing: nothing was shown, or its worker is gone with the count."""
+    return Outcome(status=JobStatus.CANCELLED, finish_reason="cancelled", answer=shown)

@@ -163,6 +163,7 @@ class AdminService:
             idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
             external_user_id=job.external_user_id,
             callback_url=job.callback_url,
+            stream=job.stream,
         )
         with self._auditor.change(actor, "job.retry", job.account_id, job_id=job_id):
             return self._job_service.accept(actor, job.account_id, submission)

@@ -50,7 +50,7 @@ class Submission:
     """One question. `context` is the client's own history, or None to continue the saved one.
 
     `assistant` None means the key's, or the one called `chat`. `external_user_id` is for an operator who asks again
-    for an end user of an API key.
+    for an end user of an API key. With `stream` the answer is shown while it is written.
     """
 
     message: str
@@ -62,6 +62,7 @@ class Submission:
     callback_url: str | None = None
     idempotency: ports.IdempotencyKey | None = None
     external_user_id: str | None = None
+    stream: bool = False
 
 
 class JobService:
@@ -247,6 +248,7 @@ class JobService:
             created_at=self._clock.now(),
             context_version=session.context_version,
             replaces_context=submission.context is not None,
+            stream=submission.stream,
             metadata=submission.metadata,
             external_user_id=submission.external_user_id or _external_id(actor, owner_id, submission.user_id),
             callback_url=submission.callback_url,

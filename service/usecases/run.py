@@ -1,6 +1,7 @@
 """What a worker does with a job: claim it, ask the provider, settle."""
 
 import hashlib
+from dataclasses import replace
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -10,6 +11,7 @@ from service.domain.chat import CountTokens, Usage
 from service.domain.errors import InternalError, ServiceError, UpstreamFailed
 from service.domain.jobs import Job, JobStatus, Outcome, cancelled, failed
 from service.usecases import ports
+from service.usecases.showing import ClaimLost, Showing
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +28,12 @@ class RunService:
         catalog: ports.Catalog,
         upstream: ports.Upstream,
         runs: ports.Runs,
+        writer: ports.AnswerWriter,
         events: ports.JobEvents,
         delivery_bell: ports.DeliveryBell,
         telemetry: ports.Telemetry,
         open_jobs: ports.OpenJobs,
+        clock: ports.Clock,
         outages: tuple[type[Exception], ...],
         count_tokens: CountTokens,
         worker_id: str,
@@ -41,10 +45,12 @@ class RunService:
         self._catalog = catalog
         self._upstream = upstream
         self._runs = runs
+        self._writer = writer
         self._events = events
         self._delivery_bell = delivery_bell
         self._telemetry = telemetry
         self._open_jobs = open_jobs
+        self._clock = clock
         self._outages = outages
         self._count = count_tokens
         self._worker_id = worker_id
@@ -61,30 +67,51 @@ class RunService:
         # Until it is settled: an answer that waits for the database to come back must not be bought again.
         with structlog.contextvars.bound_contextvars(**names), self._runs.leased(job):
             log.info("job started", model=job.model)
-            outcome = self._outcome(job)
+            showing = self._showing(job)
             try:
-                return self._settle(job, outcome)
-            except self._outages:
-                raise
-            except Exception:
-                # An answer that can't be stored would be bought again by the next attempt, and the one after it.
-                log.exception("outcome can't be stored")
-                return self._settle(job, failed(InternalError.code))
+                return self._settle_anyhow(job, self._outcome(job, showing))
+            except ClaimLost:
+                log.warning("run lost its claim", outcome="nothing shown")
+                return None
+            finally:
+                showing.end()
 
-    def _outcome(self, job: Job) -> Outcome:
+    def _showing(self, job: Job) -> Showing:
+        return Showing(
+            job,
+            jobs=self._jobs,
+            writer=self._writer,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            outages=self._outages,
+        )
+
+    def _settle_anyhow(self, job: Job, outcome: Outcome) -> Job | None:
         try:
-            answer = self._runs.run(job, lambda: self._ask(job))
+            return self._settle(job, outcome)
+        except self._outages:
+            raise
+        except Exception:
+            # An answer that can't be stored would be bought again by the next attempt, and the one after it.
+            log.exception("outcome can't be stored")
+            return self._settle(job, failed(InternalError.code))
+
+    def _outcome(self, job: Job, showing: Showing) -> Outcome:
+        try:
+            answer = self._runs.run(job, lambda: self._ask(job, showing))
         except ports.RunCancelled:
-            return cancelled()
+            return self._cut_short(job, showing.shown)
         except ServiceError as error:
             log.warning("job failed", error_code=error.code, reason=str(error))
-            return failed(error.code)
+            return failed(error.code, showing.shown)
+        except ClaimLost:
+            raise
         except self._outages:
             raise
         except Exception:
             # A defect of ours must still end the job: it costs the account nothing and shows in the log.
             log.exception("job broke")
-            return failed(InternalError.code)
+            return failed(InternalError.code, showing.shown)
         usage = answer.usage or self._estimate(job, answer.text)
         return Outcome(
             status=JobStatus.SUCCEEDED,
@@ -94,21 +121,27 @@ class RunService:
             finish_reason=answer.finish_reason,
         )
 
-    def _ask(self, job: Job) -> ports.ChatAnswer:
+    def _cut_short(self, job: Job, shown: str | None) -> Outcome:
+        """Cancelled: what was shown until then is paid for, by our own count, because the provider tells none."""
+        if shown is None:
+            return cancelled()
+        usage = self._estimate(job, shown)
+        return replace(cancelled(shown), usage=usage, charge=charge(usage, job.weights, job.hold_tokens))
+
+    def _ask(self, job: Job, showing: Showing) -> ports.ChatAnswer:
         model = self._catalog.model(job.model)
         if model is None:
             raise UpstreamFailed(f"model {job.model} is not on offer any more")
-        return self._upstream.answer(
-            ports.ChatRequest(
-                model=model,
-                upstream_model=job.upstream_model,
-                messages=job.prompt,
-                output_tokens=job.output_tokens,
-                temperature=job.temperature,
-                request_id=job.request_id,
-                safety_id=hashlib.sha256(job.account_id.encode()).hexdigest(),
-            )
+        request = ports.ChatRequest(
+            model=model,
+            upstream_model=job.upstream_model,
+            messages=job.prompt,
+            output_tokens=job.output_tokens,
+            temperature=job.temperature,
+            request_id=job.request_id,
+            safety_id=hashlib.sha256(job.account_id.encode()).hexdigest(),
         )
+        return self._upstream.stream(request, showing) if job.stream else self._upstream.answer(request)
 
     def _settle(self, job: Job, outcome: Outcome) -> Job | None:
         settled: Job | None = None

@@ -28,6 +28,7 @@ class UpkeepService:
         *,
         jobs: ports.Jobs,
         money: ports.Money,
+        writer: ports.AnswerWriter,
         leases: ports.Leases,
         doorbell: ports.Doorbell,
         events: ports.JobEvents,
@@ -43,6 +44,7 @@ class UpkeepService:
     ) -> None:
         self._jobs = jobs
         self._money = money
+        self._writer = writer
         self._leases = leases
         self._doorbell = doorbell
         self._events = events
@@ -104,13 +106,14 @@ class UpkeepService:
             self._delivery_bell.ring(self._deliveries.due(DESTINATIONS_BATCH))
 
     def _recover(self, job: Job) -> None:
-        if job.cancel_requested or job.attempt >= MAX_ATTEMPTS:
+        if job.cancel_requested or job.shown is not None or job.attempt >= MAX_ATTEMPTS:
             self._give_up(job)
         elif self._jobs.requeue(job):
             log.warning("job requeued after a lost worker", job_id=job.id, attempt=job.attempt)
 
     def _give_up(self, job: Job) -> None:
-        outcome = cancelled() if job.cancel_requested else failed(INTERRUPTED)
+        shown = self._shown(job)
+        outcome = cancelled(shown) if job.cancel_requested else failed(INTERRUPTED, shown)
         settled = self._money.settle(job, outcome, self._history_messages)
         if settled is not None:
             log.error("job given up after a lost worker", job_id=job.id, attempt=job.attempt, status=outcome.status)
@@ -118,3 +121,9 @@ class UpkeepService:
             self._open_jobs.leave(settled.id)
             self._events.announce(job.id)
             self._delivery_bell.ring(settled.destinations)
+
+    def _shown(self, job: Job) -> str | None:
+        """What clients have seen of the answer; closed first, because the lost worker may only be slow."""
+        if job.shown is None:
+            return None
+        return max(job.shown, self._writer.seal(job.id), key=len)

@@ -94,6 +94,7 @@ def use_accounts(container: Container, anna: Actor) -> None:
 def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     jobs = [ask(container, anna) for _ in range(A_PAGE + 1)]
     ask(container, anna, context=())
+    ask(container, anna, stream=True)
     jobs.append(submit(container, anna, idempotency=key(anna)))
     submit(container, anna, idempotency=key(anna))
     lose_worker(container, db, jobs[-1])

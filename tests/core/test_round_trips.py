@@ -71,6 +71,12 @@ def test_an_answer(container: Container, actor: Actor) -> None:
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *SETTLE_ANSWER]
 
 
+def test_an_answer_that_is_shown(container: Container, actor: Actor) -> None:
+    """However many pieces it has: the first one is made known, and later what there is every few seconds."""
+    job = submit(container, actor, stream=True)
+    assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", "update jobs", *SETTLE_ANSWER]
+
+
 def test_an_answer_to_a_context_of_the_client(container: Container, actor: Actor) -> None:
     job = submit(container, actor, context=())
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *SETTLE_ANSWER]

@@ -51,10 +51,11 @@ def test_the_message_is_the_question_and_the_context_has_no_system_message() -> 
     assert asked.context(20) == dialog(3)
 
 
-def test_only_an_answer_of_a_success_joins_the_context() -> None:
+def test_an_answer_joins_the_context_if_it_is_complete_or_was_cancelled_by_its_reader() -> None:
     asked = job(*dialog(1))
-    assert replace(asked, answer="pong", status=JobStatus.SUCCEEDED).context(20) == (*dialog(1), ANSWER)
-    for status in set(JobStatus) - {JobStatus.SUCCEEDED}:
+    for status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
+        assert replace(asked, answer="pong", status=status).context(20) == (*dialog(1), ANSWER)
+    for status in set(JobStatus) - {JobStatus.SUCCEEDED, JobStatus.CANCELLED}:
         assert replace(asked, answer="pong", status=status).context(20) == dialog(1)
 
 

@@ -29,8 +29,10 @@ MOODS = {
     "[broken]": {"status": 500, "error": {"type": "server_error", "code": None, "message": "sorry"}},
     "[garbage]": {"raw_body": "<html>", "content_type": "text/html"},
     "[reset]": {"reset": True},
+    "[chatty]": {"chunk_delay_seconds": 0.1},
+    "[cut]": {"cut_after_chunks": 3},
 }
-MOOD_WEIGHTS = (60, 20, 5, 5, 5, 5)
+MOOD_WEIGHTS = (45, 15, 5, 5, 5, 5, 15, 5)
 
 
 @dataclass
@@ -108,17 +110,17 @@ class Chaos:
             count += 1
             mood = chance.choices(list(MOODS), MOOD_WEIGHTS)[0]
             text = f"{mood} question {count} of client {number}"
-            job_id = self._ask(person, text)
+            job_id = self._ask(person, text, stream=bool(count % 2))
             if job_id is not None:
                 self.asked.append(Asked(person, job_id, text))
                 if chance.random() < 0.1:
                     self._try(lambda job_id=job_id: person.call("POST", f"/api/chat/jobs/{job_id}/cancel", timeout=10))
             self._stopped.wait(chance.uniform(0.05, 0.3))
 
-    def _ask(self, person: Person, text: str) -> str | None:
+    def _ask(self, person: Person, text: str, *, stream: bool) -> str | None:
         """Ask until the API says yes or no: with one key, so that a lost reply is no second question."""
         while True:
-            reply = self._try(lambda: person.ask(text, key=text.replace(" ", "-")))
+            reply = self._try(lambda: person.ask(text, key=text.replace(" ", "-"), stream=stream))
             if reply is not None and reply.status_code < 500:
                 assert reply.status_code in (202, 402), reply.text
                 return str(reply.json()["jobId"]) if reply.status_code == 202 else None

@@ -92,10 +92,10 @@ class Person:
         assert reply.status_code == 202, reply.text
         return str(reply.json()["jobId"])
 
-    def ask(self, message: str, *, key: str) -> requests.Response:
+    def ask(self, message: str, *, key: str, **body: Any) -> requests.Response:
         """One try with an idempotency key, whatever comes of it."""
         headers = {"Idempotency-Key": key}
-        return self.call("POST", "/api/chat", json={"message": message}, headers=headers, timeout=10)
+        return self.call("POST", "/api/chat", json={"message": message, **body}, headers=headers, timeout=10)
 
     def job(self, job_id: str, wait: int = 0) -> dict[str, Any]:
         reply = self.call("GET", f"/api/chat/jobs/{job_id}", params={"wait": wait})

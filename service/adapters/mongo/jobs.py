@@ -22,7 +22,7 @@ from service.usecases.ports import JobQuery, Page
 
 _JOB_FIELDS = frozenset(field.name for field in fields(Job))
 # A list shows none of them, and a hundred prompts can be many megabytes.
-WITHOUT_TEXTS = {"prompt": 0, "answer": 0}
+WITHOUT_TEXTS = {"prompt": 0, "answer": 0, "shown": 0}
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -110,6 +110,11 @@ class MongoJobs:
             [{"$set": {"lease_until": _in_seconds(lease_seconds)}}],
         )
 
+    def show(self, job: Job, text: str) -> bool:
+        """See `ports.Jobs.show`."""
+        this_attempt = {"_id": job.id, "status": JobStatus.RUNNING.value, "attempt": job.attempt}
+        return self._jobs.update_one(this_attempt, {"$set": {"shown": text}}).matched_count == 1
+
     def cancel_requests(self, job_ids: Sequence[str]) -> set[str]:
         """See `ports.Jobs.cancel_requests`."""
         rows = self._jobs.find({"_id": {"$in": list(job_ids)}, "cancel_requested": True}, {"_id": 1})
@@ -137,6 +142,7 @@ class MongoJobs:
             "status": JobStatus.RUNNING.value,
             "attempt": job.attempt,
             "cancel_requested": False,
+            "shown": None,
         }
         return self._jobs.update_one(this_attempt, changes).matched_count == 1
 

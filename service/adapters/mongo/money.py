@@ -31,7 +31,7 @@ from service.domain.billing import (
     hold_tokens,
 )
 from service.domain.errors import BalanceChanged, BalanceTooLow, InsufficientTokens, NotFound
-from service.domain.jobs import Job, JobStatus, Outcome
+from service.domain.jobs import Job, Outcome
 from service.usecases.ports import AlreadyDone, IdempotencyKey, LedgerEntry, Movement, Page
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class MongoMoney:
             movement = Movement(f"{job.id}:final", job.account_id, EntryKind.FINAL, SYSTEM_ACTOR_ID)
             self._write(session, movement, wallet, release, -job.hold_tokens, job_id=job.id)
             settled = to_job(row)
-            if settled.status is JobStatus.SUCCEEDED:
+            if settled.has_turn:
                 append_turn(session, settled, max_context_messages)
             count_usage(session, settled)
             if charge.loss_tokens:
@@ -204,7 +204,7 @@ class MongoMoney:
         }
         row: Row | None = self._jobs.find_one_and_update(
             {"_id": job.id, "status": job.status, "attempt": job.attempt},
-            {"$set": changes, "$unset": {"lease_until": "", "worker_id": ""}},
+            {"$set": changes, "$unset": {"lease_until": "", "worker_id": "", "shown": ""}},
             return_document=ReturnDocument.AFTER,
             session=session,
         )

@@ -5,7 +5,7 @@ Retries, key changes and dropped parameters are decided here and nowhere else; t
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import structlog
@@ -13,6 +13,7 @@ from openai import APIError, DefaultHttpxClient, OpenAI, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from service.adapters.openai import wire
+from service.adapters.openai.calls import Call, PlainCall, StreamedCall
 from service.adapters.openai.errors import Judgement, Verdict, judge
 from service.domain.errors import ServiceError, UpstreamFailed
 from service.usecases.ports import Breaker, ChatAnswer, ChatRequest, Telemetry
@@ -78,6 +79,13 @@ class OpenAIUpstream:
 
     def answer(self, request: ChatRequest) -> ChatAnswer:
         """See `ports.Upstream.answer`."""
+        return self._retrying(request, PlainCall())
+
+    def stream(self, request: ChatRequest, show: Callable[[str], None]) -> ChatAnswer:
+        """See `ports.Upstream.stream`."""
+        return self._retrying(request, StreamedCall(show))
+
+    def _retrying(self, request: ChatRequest, call: Call) -> ChatAnswer:
         patience = _Patience(time.monotonic() + self._deadline_seconds)
         retrying = Retrying(
             retry=retry_if_exception_type(_TryAgain),
@@ -86,36 +94,35 @@ class OpenAIUpstream:
             reraise=True,
         )
         try:
-            return retrying(self._with_any_key, request)
+            return retrying(self._with_any_key, request, call)
         except _TryAgain as last:
             raise last.judgement.error from None
 
-    def _with_any_key(self, request: ChatRequest) -> ChatAnswer:
+    def _with_any_key(self, request: ChatRequest, call: Call) -> ChatAnswer:
         refusal: ServiceError = UpstreamFailed("no key")
         for client in self._clients:
             try:
-                return self._call(client, request)
+                return self._call(client, request, call)
             except _KeyRefused as refused:
                 refusal = refused.judgement.error
         self._breaker.open(str(refusal))
         log.error("the provider refuses this installation", reason=str(refusal))
         raise refusal
 
-    def _call(self, client: OpenAI, request: ChatRequest) -> ChatAnswer:
+    def _call(self, client: OpenAI, request: ChatRequest, call: Call) -> ChatAnswer:
         """One call, repeated at once without an optional parameter that the model refuses."""
         while True:
             refused = self._refused[request.upstream_model]
-            sent = wire.parameters(request, refused)
+            sent = wire.parameters(request, refused, streamed=call.streamed)
             started = time.monotonic()
             try:
-                reply = client.chat.completions.with_raw_response.create(
-                    **sent, extra_headers={"X-Client-Request-Id": request.request_id}
-                )
-                answer = wire.answer(reply.http_response.content)
+                answer = call(client, {**sent, "extra_headers": {"X-Client-Request-Id": request.request_id}})
             except APIError as error:
                 judgement = judge(error)
                 self._telemetry.upstream_call(request.model.alias, time.monotonic() - started, judgement.code)
                 log.warning("upstream call failed", code=judgement.code, reason=str(judgement.error))
+                if call.has_shown:
+                    raise judgement.error from None
                 if judgement.parameter is None or judgement.parameter not in sent:
                     self._raise(judgement)
                 self._refused[request.upstream_model] = refused | {judgement.parameter}

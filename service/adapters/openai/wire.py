@@ -5,6 +5,7 @@ accept anything.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from service.domain.chat import Usage
@@ -12,14 +13,15 @@ from service.domain.errors import UpstreamFailed
 from service.usecases.ports import ChatAnswer, ChatRequest
 
 # Parameters that an answer can do without; the output limit is not one, because the hold depends on it.
-OPTIONAL = frozenset({"temperature", "reasoning_effort", "safety_identifier"})
+OPTIONAL = frozenset({"temperature", "reasoning_effort", "safety_identifier", "stream_options"})
 # Finish reasons with which a text is a complete answer, or as long as was paid for.
 _COMPLETE = ("stop", "length")
 # More than any model can read or write: such a count is none.
 _MAX_COUNT = 10**9
+_MAX_LINE_BYTES = 2**20
 
 
-def parameters(request: ChatRequest, refused: frozenset[str]) -> dict[str, Any]:
+def parameters(request: ChatRequest, refused: frozenset[str], *, streamed: bool = False) -> dict[str, Any]:
     """The call's parameters, without those that this model refused before."""
     model = request.model
     optional: dict[str, Any] = {"safety_identifier": request.safety_id}
@@ -27,7 +29,10 @@ def parameters(request: ChatRequest, refused: frozenset[str]) -> dict[str, Any]:
         optional["temperature"] = request.temperature
     if model.reasoning_effort is not None:
         optional["reasoning_effort"] = model.reasoning_effort
+    if streamed:
+        optional["stream_options"] = {"include_usage": True}
     return {
+        **({"stream": True} if streamed else {}),
         "model": request.upstream_model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         model.output_parameter: request.output_tokens,
@@ -53,6 +58,74 @@ def answer(body: bytes) -> ChatAnswer:
     # JSON can name halves of characters, which no database stores.
     whole = text.encode(errors="replace").decode()
     return ChatAnswer(text=whole, finish_reason=finish_reason, usage=usage(reply.get("usage")))
+
+
+class Assembly:
+    """A streamed answer put together from its chunks; raises UpstreamFailed for what none can have.
+
+    The usage comes in a chunk of its own after the finish reason, if at all.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.finish_reason: str | None = None
+        self._usage: Usage | None = None
+        self._half = ""
+
+    def add(self, data: bytes) -> str:
+        """The text that this chunk adds, perhaps none."""
+        try:
+            chunk = json.loads(data)
+            choices, counted, error = chunk.get("choices") or (), chunk.get("usage"), chunk.get("error")
+            choice = choices[0] if choices else {}
+            delta = choice.get("delta") or {}
+            piece, refusal = delta.get("content"), delta.get("refusal")
+            finish_reason = choice.get("finish_reason")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as broken:
+            raise UpstreamFailed(f"not a chunk: {type(broken).__name__}") from broken
+        if error:
+            raise UpstreamFailed("an error in the stream")
+        if refusal:
+            raise UpstreamFailed("the model refused")
+        if piece is not None and not isinstance(piece, str):
+            raise UpstreamFailed("a piece of another kind")
+        self._usage = usage(counted) or self._usage
+        self._finish(finish_reason)
+        return self._whole(piece or "")
+
+    def answer(self) -> ChatAnswer:
+        """The complete answer. Raises UpstreamFailed if it is empty."""
+        if not self.text or self.finish_reason is None:
+            raise UpstreamFailed(f"empty answer, finish reason {self.finish_reason}")
+        return ChatAnswer(text=self.text, finish_reason=self.finish_reason, usage=self._usage)
+
+    def _finish(self, finish_reason: Any) -> None:
+        if finish_reason is None:
+            return
+        if finish_reason not in _COMPLETE:
+            raise UpstreamFailed(f"finish reason {finish_reason!r}")
+        self.finish_reason = finish_reason
+
+    def _whole(self, piece: str) -> str:
+        """The piece without half a character at its end, which waits for its other half."""
+        piece, self._half = self._half + piece, ""
+        if "\ud800" <= piece[-1:] <= "\udbff" and self.finish_reason is None:
+            piece, self._half = piece[:-1], piece[-1]
+        piece = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        self.text += piece
+        return piece
+
+
+def data_lines(body: Iterable[bytes]) -> Iterator[bytes]:
+    """What the `data:` lines of an event stream hold, however it is cut into pieces. Raises UpstreamFailed."""
+    rest = b""
+    for piece in body:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > _MAX_LINE_BYTES:
+            raise UpstreamFailed("an endless line")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line.removeprefix(b"data:").strip()
 
 
 def usage(counted: Any) -> Usage | None:

@@ -33,7 +33,7 @@ class RedisJobEvents:
         self._best_effort = best_effort
         self._jobs = jobs
         self._outages = outages
-        self._waiting: defaultdict[str, list[threading.Event]] = defaultdict(list)
+        self._waiting: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
         self._lock = threading.Lock()
         self._someone_waits = threading.Event()
         self._started = False
@@ -46,15 +46,21 @@ class RedisJobEvents:
     def watch(self, job_id: str) -> Iterator[Callable[[float], bool]]:
         """See `ports.JobEvents.watch`."""
         final = threading.Event()
+        with self.on_final(job_id, final.set):
+            yield final.wait
+
+    @contextmanager
+    def on_final(self, job_id: str, tell: Callable[[], None]) -> Iterator[None]:
+        """See `ports.JobEvents.on_final`."""
         self.start()
         with self._lock:
-            self._waiting[job_id].append(final)
+            self._waiting[job_id].append(tell)
             self._someone_waits.set()
         try:
-            yield final.wait
+            yield
         finally:
             with self._lock:
-                self._waiting[job_id].remove(final)
+                self._waiting[job_id].remove(tell)
                 if not self._waiting[job_id]:
                     del self._waiting[job_id]
                 if not self._waiting:
@@ -70,9 +76,9 @@ class RedisJobEvents:
 
     def _wake(self, job_id: str) -> None:
         with self._lock:
-            finals = list(self._waiting.get(job_id, ()))
-        for final in finals:
-            final.set()
+            told = list(self._waiting.get(job_id, ()))
+        for tell in told:
+            tell()
 
     def _listen(self) -> None:
         interrupted = False

@@ -63,10 +63,13 @@ from service.usecases.ports.stores import (
     Sessions,
     UsageReports,
 )
+from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
 
 __all__ = [
     "Accounts",
     "AlreadyDone",
+    "AnswerFollowers",
+    "AnswerWriter",
     "Audit",
     "AuditEntry",
     "Balances",
@@ -83,6 +86,7 @@ __all__ = [
     "Endpoints",
     "Figures",
     "FiguresStore",
+    "Followed",
     "FoundKey",
     "Idempotency",
     "IdempotencyKey",

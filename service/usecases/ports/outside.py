@@ -47,6 +47,9 @@ class JobEvents(Protocol):
     def watch(self, job_id: str) -> AbstractContextManager[Callable[[float], bool]]:
         """Yields a function that waits up to so many seconds and says whether the job is final."""
 
+    def on_final(self, job_id: str, tell: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `tell` when the job is final, perhaps more than once, until the context ends."""
+
 
 class RateLimits(Protocol):
     def hit(self, name: str, key: str, limit: int, per_seconds: int, cost: int = 1) -> int | None:
@@ -87,6 +90,12 @@ class Passwords(Protocol):
 class Upstream(Protocol):
     def answer(self, request: ChatRequest) -> ChatAnswer:
         """One complete answer. Raises UpstreamFailed, UpstreamTimeout."""
+
+    def stream(self, request: ChatRequest, show: Callable[[str], None]) -> ChatAnswer:
+        """The same, each piece of it handed to `show` as it comes, in order; once that was called nothing is retried.
+
+        The pieces make up the answer's text. What `show` raises ends the call.
+        """
 
 
 class Runs(Protocol):
@@ -145,6 +154,12 @@ class Telemetry(Protocol):
     def job_accepted(self, job: Job) -> None: ...
 
     def job_final(self, job: Job) -> None: ...
+
+    def first_shown(self, job: Job, seconds: float) -> None:
+        """The first piece of a streamed answer, so long after the question was accepted."""
+
+    def streams_open(self, change: int) -> None:
+        """So many more clients follow a job's events."""
 
     def webhook_delivery(self, outcome: str) -> None:
         """One try: `delivered`, `retry` or `dead`."""

@@ -118,7 +118,7 @@ class Money(Protocol):
         """
 
     def settle(self, job: Job, outcome: Outcome, max_context_messages: int) -> Job | None:
-        """Make the job final, move the money, and on success append the turn to its dialog.
+        """Make the job final, move the money, and append its turn, if it has one, to its dialog.
 
         Does so only while the job is still in the state and attempt given; else returns None and changes nothing.
         """
@@ -157,6 +157,9 @@ class Jobs(Protocol):
     def renew(self, job_ids: Sequence[str], worker_id: str, lease_seconds: int) -> None:
         """Extend the leases of those of these running jobs that are still this worker's."""
 
+    def show(self, job: Job, text: str) -> bool:
+        """Remember what clients may have seen of the answer; False if this attempt isn't running any more."""
+
     def cancel_requests(self, job_ids: Sequence[str]) -> set[str]:
         """Which of these running jobs somebody wants cancelled."""
 
@@ -167,7 +170,7 @@ class Jobs(Protocol):
         """Which of these jobs are final."""
 
     def requeue(self, job: Job) -> bool:
-        """Give a running job of this attempt back to the queue; False if it moved on meanwhile."""
+        """Give a running job of this attempt back to the queue; False if it moved on or showed something meanwhile."""
 
     def expired(self, limit: int) -> list[Job]:
         """Running jobs whose lease is over."""

@@ -50,6 +50,8 @@ class JobDocument(Stored):
     hold_tokens = LongField(required=True)
     context_version = IntField(required=True)
     replaces_context = BooleanField(required=True)
+    stream = BooleanField()
+    shown = StringField()
     metadata = DictField()
     callback_url = StringField()
     status = StringField(required=True)

@@ -29,27 +29,26 @@ CHANNEL = "api"
 @blueprint.route("", methods=["POST"])
 @authenticated("owner", Scope.CHAT)
 @fails_with(402, 404, 409, 429)
-@takes_header("Prefer", "Idempotency-Key")
+@takes_header("Prefer", "Idempotency-Key", "Last-Event-ID")
 @tells_quota
 @blueprint.arguments(Question)
 @blueprint.response(200, Job, description="The answer, if it came while the client waited")
-@blueprint.alt_response(
-    200, schema={"type": "string"}, content_type=events.MEDIA_TYPE, example=events.EXAMPLE, success=True
-)
+@blueprint.alt_response(200, schema=events.SCHEMA, content_type=events.MEDIA_TYPE, example=events.EXAMPLE, success=True)
 @blueprint.alt_response(202, schema=Accepted, description="Accepted: follow `pollUrl` or `eventsUrl`", success=True)
 def ask(question: dict[str, Any], *, actor: Actor) -> Any:
     """Ask the model
 
     Accepts the question and answers 202, or waits for the model: as long as `Prefer: wait=N` says (at most 55
     seconds), else as long as the API key or this installation says. With `Accept: text/event-stream` the answer is the
-    job's event stream itself. The balance is charged for a complete answer only.
+    job's event stream itself, as the model writes it, and names the job in `Location` and `X-Job-Id`. The balance is
+    charged for a complete answer, or for the part that was shown before you cancelled it.
     """
     _tell_quota(actor, question["user_id"])
     wanted = preference()
     seconds = wanted.seconds(_wait_seconds(actor))
     job = services().jobs.submit(actor, _submission(question, actor))
     if events.wants_events():
-        return events.follow(actor, job, after=0)
+        return events.follow(job, events.last_event_id())
     if seconds > 0:
         job = _wait(actor, job, seconds)
     return _answer(actor, job, wanted, waited=seconds > 0)
@@ -96,7 +95,9 @@ def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[s
 def cancel_job(*, actor: Actor, job_id: str) -> dict[str, Any]:
     """Cancel a job
 
-    A queued job is cancelled at once, a running one within about a second, free of charge. A final one stays as it is.
+    A queued job is cancelled at once, a running one within about a second. It is free of charge unless a part of its
+    answer was shown already (`stream`): that part is kept and charged by our own count (`usage.estimated`). A final job
+    stays as it is.
     """
     return _body(services().jobs.cancel(actor, job_id), actor)
 
@@ -108,20 +109,22 @@ def cancel_job(*, actor: Actor, job_id: str) -> dict[str, Any]:
 @blueprint.arguments(After, location="query")
 @blueprint.response(
     200,
-    {"type": "string"},
+    events.SCHEMA,
     content_type=events.MEDIA_TYPE,
-    description="`chunk` with the answer, then `done` or `error`",
+    description="`chunk`s of the answer, then `done` or `error`",
     example=events.EXAMPLE,
 )
 def follow_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> Response:
     """Follow a job as Server-Sent Events
 
-    The stream lasts until the job is final; leaving it does not stop the job. A reconnecting client gets what it has
-    not seen.
+    The stream lasts until the job is final; leaving it does not stop the job. Of a question with `stream` the chunks
+    come as the model writes them, of another one all at once. The `id` of a chunk is the number of characters of the
+    answer up to its end, that of the last event the number after it. A reconnecting client gets what follows the id
+    that it names. Ten minutes after the end of a job the last event comes alone.
     """
     job = services().jobs.get(actor, job_id)
     after = query["after"]
-    return events.follow(actor, job, events.last_event_id() if after is None else after)
+    return events.follow(job, events.last_event_id() if after is None else after)
 
 
 def _submission(question: dict[str, Any], actor: Actor) -> Submission:
@@ -135,6 +138,7 @@ def _submission(question: dict[str, Any], actor: Actor) -> Submission:
         metadata=question["metadata"],
         callback_url=question["callback_url"],
         idempotency=idempotency_key(actor, question),
+        stream=question["stream"] or events.wants_events(),
     )
 
 

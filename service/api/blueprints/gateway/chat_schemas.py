@@ -39,7 +39,8 @@ class Question(Input):
         metadata={"description": "Which assistant answers: the API key's or `chat` by default."},
     )
     stream = Flag(
-        load_default=False, metadata={"description": "Not in use yet: the events hold the answer in one part."}
+        load_default=False,
+        metadata={"description": "Show the answer in the job's events as the model writes it, not only at its end."},
     )
     callback_url = Text(
         load_default=None,
