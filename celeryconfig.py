@@ -34,7 +34,8 @@ broker_pool_limit = 50
 broker_transport_options = {
     "max_connections": 2000,
     "visibility_timeout": 600,
-    "polling_interval": 5,
+    # A worker that is told to end waits so long for the queue.
+    "polling_interval": 1,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
     "socket_timeout": 10,

@@ -15,8 +15,8 @@ from typing import Any  # noqa: E402
 
 host = os.environ.get("HOST") or "127.0.0.1"
 bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT') or '8000'}"
-# gevent, with the errors of its own in our shape.
-worker_class = "service.api.refusals.Worker"
+# gevent, with its own errors in our shape, and waiting clients let go when it stops.
+worker_class = "service.api.gunicorn_worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_connections = 2000
 

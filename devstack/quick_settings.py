@@ -24,5 +24,6 @@ def quick_settings(mongo: MongoServer, redis: RedisServer, upstream: UpstreamSer
         "key_rate_limit_per_minute": "100000",
         "job_lease_seconds": "3",
         "job_deadline_seconds": "20",
+        "worker_grace_seconds": "1",
         "upkeep_interval_seconds": "0.3",
     }

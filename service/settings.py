@@ -83,6 +83,7 @@ class Settings(BaseSettings):
 
     job_lease_seconds: int = Field(default=30, ge=3)
     job_deadline_seconds: int = Field(default=90, ge=1)
+    worker_grace_seconds: float = Field(default=20, ge=0)
     upkeep_interval_seconds: float = Field(default=1.0, gt=0)
 
     crash_file: str = ""

@@ -1,9 +1,10 @@
 """Tasks: thin shells over use cases. A message carries an id; the state is read from the database."""
 
+import threading
 from functools import lru_cache
 
 import structlog
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_shutting_down
 
 from service import bootstrap
 from service.adapters.queue import DELIVER_TASK, RUN_JOB_TASK
@@ -22,6 +23,12 @@ def container() -> bootstrap.Container:
 def _build_early(**_options: object) -> None:
     """Before the first task rather than in it. The gevent pool doesn't fork."""
     container()
+
+
+@worker_shutting_down.connect
+def _leave(**_options: object) -> None:
+    """In a thread, because this is called by a signal's handler. Celery itself waits for whatever still runs."""
+    threading.Thread(target=container().run.leave, name="leave", daemon=True).start()
 
 
 @app.task(name=RUN_JOB_TASK)

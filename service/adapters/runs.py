@@ -5,6 +5,7 @@ One pair of background greenlets serves all runs of the process, with one query 
 
 import contextvars
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -12,16 +13,17 @@ from typing import Any, TypeVar
 
 import gevent
 import structlog
-from gevent.event import Event
+from gevent.event import AsyncResult
 
 from service.domain.errors import UpstreamTimeout
 from service.domain.jobs import Job
-from service.usecases.ports import Jobs, RunCancelled
+from service.usecases.ports import Jobs, RunCancelled, RunHandedBack
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 CANCEL_POLL_SECONDS = 0.5
+LEAVE_POLL_SECONDS = 0.1
 # A lease is renewed so many times within its length.
 LEASE_RENEWALS = 3
 
@@ -42,10 +44,11 @@ class LeasedRuns:
         self._deadline_seconds = deadline_seconds
         self._outages = outages
         # By job and attempt: after an outage one job may run here twice, the older attempt for nothing.
-        self._cancels: dict[tuple[str, int], Callable[[], object]] = {}
+        self._stops: dict[tuple[str, int], Callable[[Exception], object]] = {}
         # A run is in here once for each that wants it kept.
         self._leased: Counter[tuple[str, int]] = Counter()
         self._started = False
+        self._leaving = False
 
     @contextmanager
     def leased(self, job: Job) -> Iterator[None]:
@@ -62,31 +65,44 @@ class LeasedRuns:
 
     def run(self, job: Job, work: Callable[[], T]) -> T:
         """See `ports.Runs.run`. The work runs in a greenlet of its own, because that can be stopped while it waits."""
-        cancel, hub = Event(), gevent.get_hub()
+        stopped, hub = AsyncResult(), gevent.get_hub()
         # Cancels are heard by another thread where gevent hasn't replaced threads.
-        self._cancels[job.id, job.attempt] = lambda: hub.loop.run_callback_threadsafe(cancel.set)
+        self._stops[job.id, job.attempt] = lambda why: hub.loop.run_callback_threadsafe(stopped.set, why)
         outcome: list[T | Exception] = []
         worker = gevent.spawn(contextvars.copy_context().run, _keep_outcome, work, outcome)
-        either: list[Any] = [worker, cancel]
+        either: list[Any] = [worker, stopped]
         try:
             with self.leased(job):
                 gevent.wait(either, timeout=self._deadline_seconds, count=1)
         finally:
             worker.kill()
-            del self._cancels[job.id, job.attempt]
+            del self._stops[job.id, job.attempt]
         if not outcome:
-            if cancel.is_set():
-                raise RunCancelled()
+            if stopped.ready():
+                raise stopped.value
             raise UpstreamTimeout(f"no answer within {self._deadline_seconds} s in all")
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         return outcome[0]
 
+    def is_leaving(self) -> bool:
+        return self._leaving
+
+    def leave(self, grace_seconds: float) -> None:
+        """See `ports.Runs.leave`."""
+        self._leaving = True
+        deadline, pause = time.monotonic() + grace_seconds, threading.Event()
+        while self._leased:
+            if time.monotonic() >= deadline:
+                for stop in list(self._stops.values()):
+                    stop(RunHandedBack())
+            pause.wait(LEAVE_POLL_SECONDS)
+
     def _start(self) -> None:
         if not self._started:
             self._started = True
             self._every(self._lease_seconds / LEASE_RENEWALS, self._renew, self._leased)
-            self._every(CANCEL_POLL_SECONDS, self._hear_cancels, self._cancels)
+            self._every(CANCEL_POLL_SECONDS, self._hear_cancels, self._stops)
 
     def _every(self, seconds: float, action: Callable[[list[str]], None], runs: Collection[tuple[str, int]]) -> None:
         def loop() -> None:
@@ -108,9 +124,9 @@ class LeasedRuns:
 
     def _hear_cancels(self, job_ids: list[str]) -> None:
         wanted = self._jobs.cancel_requests(job_ids)
-        for (job_id, _), cancel in list(self._cancels.items()):
+        for (job_id, _), stop in list(self._stops.items()):
             if job_id in wanted:
-                cancel()
+                stop(RunCancelled())
 
 
 def _keep_outcome(work: Callable[[], T], outcome: list[T | Exception]) -> None:

@@ -23,12 +23,11 @@ from service.domain.errors import (
     Unavailable,
     ValidationFailed,
 )
-from service.domain.jobs import Job
+from service.domain.jobs import INTERRUPTED, Job
 from service.domain.texts import detail, text
 
 log = structlog.get_logger(__name__)
 
-INTERRUPTED = "INTERRUPTED"
 STATUSES: Mapping[str, HTTPStatus] = {
     "MALFORMED_REQUEST": HTTPStatus.BAD_REQUEST,
     "INVALID_JSON": HTTPStatus.BAD_REQUEST,

@@ -31,10 +31,14 @@ def install(app: Flask, container: Container) -> None:
     app.extensions[_EXTENSION] = container
 
 
+def container_of(app: Flask) -> Container:
+    container: Container = app.extensions[_EXTENSION]
+    return container
+
+
 def services() -> Container:
     """The object graph of the application that answers."""
-    container: Container = current_app.extensions[_EXTENSION]
-    return container
+    return container_of(current_app)
 
 
 def state() -> RequestState:

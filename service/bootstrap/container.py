@@ -99,7 +99,11 @@ def build(settings: Settings) -> Container:
         ),
         jobs=jobs,
         follow=FollowService(
-            jobs=outside.jobs, followers=outside.answer_followers, telemetry=outside.metrics, clock=outside.clock
+            jobs=outside.jobs,
+            events=outside.events,
+            followers=outside.answer_followers,
+            telemetry=outside.metrics,
+            clock=outside.clock,
         ),
         contexts=ContextService(
             sessions=outside.sessions,
@@ -245,6 +249,7 @@ def _run_service(settings: Settings, outside: Outside) -> RunService:
         ),
         writer=outside.answer_writer,
         events=outside.events,
+        doorbell=outside.doorbell,
         delivery_bell=outside.delivery_bell,
         telemetry=outside.metrics,
         open_jobs=outside.open_jobs,
@@ -253,5 +258,6 @@ def _run_service(settings: Settings, outside: Outside) -> RunService:
         count_tokens=count_tokens,
         worker_id=outside.worker_id,
         lease_seconds=settings.job_lease_seconds,
+        grace_seconds=settings.worker_grace_seconds,
         history_messages=settings.max_history_length,
     )

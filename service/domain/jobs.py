@@ -9,6 +9,8 @@ from typing import Any
 from service.domain.billing import Charge, PriceWeights
 from service.domain.chat import ChatMessage, Usage
 
+# The code of a job whose worker was lost, or had to end, after something of the answer was shown or too often.
+INTERRUPTED = "INTERRUPTED"
 MAX_ATTEMPTS = 3
 FREE = Charge(0)
 
@@ -33,14 +35,15 @@ OPEN_STATUSES = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
-    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message.
-    `attempt` counts claims and is the fence: a write of an older attempt matches nothing. `context_version` is the
-    session's at acceptance; the answer joins the saved context only if that is still the one, unless
-    `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
-    program calls the account, if it is one of its end users. `actor_id` is who asked, as the ledger calls them.
-    With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have seen,
-    None while they have seen nothing, and a job that has shown something is never run again. Of a job that did not
-    succeed `answer` is what was shown until then. Tokens are whole numbers.
+    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message. `attempt`
+    counts claims and is the fence: a write of an older attempt matches nothing. `handed_back` counts those that a
+    worker gave back because it was told to end. `context_version` is the session's at acceptance; the answer joins the
+    saved context only if that is still the one, unless `replaces_context` says that the client brought a context of
+    its own. `external_user_id` is what an API key's program calls the account, if it is one of its end users.
+    `actor_id` is who asked, as the ledger calls them. With `stream` the answer is shown while it is written: `shown`
+    is the beginning of it that clients may have seen, None while they have seen nothing, and a job that has shown
+    something is never run again. Of a job that did not succeed `answer` is what was shown until then. Tokens are whole
+    numbers.
     `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
     """
 
@@ -79,12 +82,18 @@ class Job:
     error_code: str | None = None
     external_user_id: str | None = None
     actor_id: str | None = None
+    handed_back: int = 0
     destinations: tuple[str, ...] = ()
 
     @property
     def message(self) -> ChatMessage:
         """The user's message that this job answers."""
         return self.prompt[-1]
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether it is not run again if this run gets lost."""
+        return self.attempt - self.handed_back >= MAX_ATTEMPTS
 
     @property
     def has_turn(self) -> bool:

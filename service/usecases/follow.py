@@ -47,11 +47,13 @@ class FollowService:
         self,
         *,
         jobs: ports.Jobs,
+        events: ports.JobEvents,
         followers: ports.AnswerFollowers,
         telemetry: ports.Telemetry,
         clock: ports.Clock,
     ) -> None:
         self._jobs = jobs
+        self._events = events
         self._followers = followers
         self._telemetry = telemetry
         self._clock = clock
@@ -59,7 +61,8 @@ class FollowService:
     def __call__(self, job: Job, after: int = 0) -> Iterator[Event]:
         """The events of a job that the caller may read, but those up to number `after`.
 
-        Leaving does not stop the job. Who has seen the last event already gets none.
+        Leaving does not stop the job. Who has seen the last event already gets none. When this process is about to end
+        they stop without a last one: the client comes back with the number that it has seen and goes on elsewhere.
         """
         if job.status.is_final:
             yield from _rest(job, after, kept=self._is_kept(job))
@@ -75,6 +78,8 @@ class FollowService:
                     if len(text) > sent:
                         yield Chunk(len(text), text[sent:])
                         sent = len(text)
+                    elif self._events.is_released():
+                        return
                     elif followed.ended():
                         final = self._look(job.id)
                     elif not followed.wait(HEARTBEAT_SECONDS):

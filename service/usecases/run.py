@@ -9,7 +9,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from service.domain.billing import charge
 from service.domain.chat import CountTokens, Usage
 from service.domain.errors import InternalError, ServiceError, UpstreamFailed
-from service.domain.jobs import Job, JobStatus, Outcome, cancelled, failed
+from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, failed
 from service.usecases import ports
 from service.usecases.showing import ClaimLost, Showing
 
@@ -30,6 +30,7 @@ class RunService:
         runs: ports.Runs,
         writer: ports.AnswerWriter,
         events: ports.JobEvents,
+        doorbell: ports.Doorbell,
         delivery_bell: ports.DeliveryBell,
         telemetry: ports.Telemetry,
         open_jobs: ports.OpenJobs,
@@ -38,6 +39,7 @@ class RunService:
         count_tokens: CountTokens,
         worker_id: str,
         lease_seconds: int,
+        grace_seconds: float,
         history_messages: int,
     ) -> None:
         self._jobs = jobs
@@ -47,6 +49,7 @@ class RunService:
         self._runs = runs
         self._writer = writer
         self._events = events
+        self._doorbell = doorbell
         self._delivery_bell = delivery_bell
         self._telemetry = telemetry
         self._open_jobs = open_jobs
@@ -55,10 +58,14 @@ class RunService:
         self._count = count_tokens
         self._worker_id = worker_id
         self._lease_seconds = lease_seconds
+        self._grace_seconds = grace_seconds
         self._history_messages = history_messages
 
     def __call__(self, job_id: str) -> Job | None:
         """Run a queued job to its end; None if there was nothing to do or the run lost its claim."""
+        if self._runs.is_leaving():
+            self._doorbell.ring([job_id])
+            return None
         job = self._jobs.claim(job_id, self._worker_id, self._lease_seconds)
         if job is None:
             log.debug("nothing to run", job_id=job_id)
@@ -73,8 +80,14 @@ class RunService:
             except ClaimLost:
                 log.warning("run lost its claim", outcome="nothing shown")
                 return None
+            except ports.RunHandedBack:
+                return self._hand_back(job, showing.shown)
             finally:
                 showing.end()
+
+    def leave(self) -> None:
+        """This process ends: finish what ends within the grace period, and hand the rest to others."""
+        self._runs.leave(self._grace_seconds)
 
     def _showing(self, job: Job) -> Showing:
         return Showing(
@@ -104,7 +117,7 @@ class RunService:
         except ServiceError as error:
             log.warning("job failed", error_code=error.code, reason=str(error))
             return failed(error.code, showing.shown)
-        except ClaimLost:
+        except (ClaimLost, ports.RunHandedBack):
             raise
         except self._outages:
             raise
@@ -120,6 +133,15 @@ class RunService:
             usage=usage,
             finish_reason=answer.finish_reason,
         )
+
+    def _hand_back(self, job: Job, shown: str | None) -> Job | None:
+        """This process ends: another one runs the job, unless somebody has seen the beginning of this answer."""
+        if shown is not None:
+            return self._settle_anyhow(job, failed(INTERRUPTED, shown))
+        if self._jobs.hand_back(job):
+            log.info("job handed back")
+            self._doorbell.ring([job.id])
+        return None
 
     def _cut_short(self, job: Job, shown: str | None) -> Outcome:
         """Cancelled: what was shown until then is paid for, by our own count, because the provider tells none."""

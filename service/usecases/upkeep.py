@@ -6,7 +6,7 @@ and a flushed Redis all look the same from here.
 
 import structlog
 
-from service.domain.jobs import MAX_ATTEMPTS, Job, JobStatus, cancelled, failed
+from service.domain.jobs import INTERRUPTED, Job, JobStatus, cancelled, failed
 from service.usecases import ports
 
 log = structlog.get_logger(__name__)
@@ -15,7 +15,6 @@ RING_BATCH = 500
 # These are read whole, with their prompts.
 EXPIRED_BATCH = 100
 DESTINATIONS_BATCH = 500
-INTERRUPTED = "INTERRUPTED"
 # A ring is taken for lost after this long when the broker's queue is empty …
 LOST_AFTER_SECONDS = 2
 # … and repeated after this long however busy the queue is, because among many rings one may still be missing.
@@ -106,7 +105,7 @@ class UpkeepService:
             self._delivery_bell.ring(self._deliveries.due(DESTINATIONS_BATCH))
 
     def _recover(self, job: Job) -> None:
-        if job.cancel_requested or job.shown is not None or job.attempt >= MAX_ATTEMPTS:
+        if job.cancel_requested or job.shown is not None or job.is_last_attempt:
             self._give_up(job)
         elif self._jobs.requeue(job):
             log.warning("job requeued after a lost worker", job_id=job.id, attempt=job.attempt)

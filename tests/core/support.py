@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -46,25 +47,9 @@ def lose_worker(container: Container, db: Database, job: Job) -> None:
 
 def runner_with(container: Container, upstream: Upstream) -> RunService:
     """The container's worker with another model provider."""
-    run = container.run
-    return RunService(
-        jobs=run._jobs,
-        money=run._money,
-        catalog=run._catalog,
-        upstream=upstream,
-        runs=run._runs,
-        writer=run._writer,
-        events=run._events,
-        delivery_bell=run._delivery_bell,
-        telemetry=run._telemetry,
-        open_jobs=run._open_jobs,
-        clock=run._clock,
-        outages=container.outages,
-        count_tokens=run._count,
-        worker_id=run._worker_id,
-        lease_seconds=run._lease_seconds,
-        history_messages=run._history_messages,
-    )
+    run = copy(container.run)
+    run._upstream = upstream
+    return run
 
 
 def new_key(container: Container, owner: Actor, **wanted: Any) -> IssuedKey:

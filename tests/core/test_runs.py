@@ -21,7 +21,7 @@ from service.adapters.runs import LeasedRuns
 from service.bootstrap import Container
 from service.domain.errors import UpstreamFailed, UpstreamTimeout
 from service.domain.jobs import Job, JobStatus
-from service.usecases.ports import RunCancelled
+from service.usecases.ports import RunCancelled, RunHandedBack
 from tests.core.support import NewActor, at_once, submit
 
 WORKER = "the worker"
@@ -235,3 +235,28 @@ def test_a_whole_run_keeps_what_it_bound_to_its_log(
     line = next(line for line in capsys.readouterr().out.splitlines() if "upstream call" in line)
     assert job.id in line
     assert "test-request" in line
+
+
+def test_who_leaves_lets_runs_end_within_the_grace_period(claimed: Callable[[], Job]) -> None:
+    worker, job = runs(), claimed()
+
+    def work() -> str:
+        until(lambda: worker.is_leaving())
+        return "pong"
+
+    with ThreadPoolExecutor(2) as pool:
+        run = pool.submit(worker.run, job, work)
+        until(lambda: worker._stops)
+        leaving = pool.submit(worker.leave, PATIENCE_SECONDS)
+        assert run.result(PATIENCE_SECONDS) == "pong"
+        leaving.result(PATIENCE_SECONDS)
+
+
+def test_who_leaves_stops_what_does_not_end_within_the_grace_period(claimed: Callable[[], Job]) -> None:
+    worker, job = runs(), claimed()
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(worker.run, job, wait_for_ever)
+        until(lambda: worker._stops)
+        worker.leave(0)
+        with pytest.raises(RunHandedBack):
+            run.result(PATIENCE_SECONDS)

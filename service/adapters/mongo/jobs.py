@@ -131,11 +131,20 @@ class MongoJobs:
         rows = self._jobs.find({"_id": {"$in": list(job_ids)}, "status": {"$in": final}}, {"_id": 1})
         return {row["_id"] for row in rows}
 
+    def hand_back(self, job: Job) -> bool:
+        """See `ports.Jobs.hand_back`."""
+        return self._requeue(job, {"$inc": {"handed_back": 1}})
+
     def requeue(self, job: Job) -> bool:
-        """See `ports.Jobs.requeue`. It counts as never announced, so that upkeep rings for it at once."""
+        """See `ports.Jobs.requeue`."""
+        return self._requeue(job, {})
+
+    def _requeue(self, job: Job, more: Row) -> bool:
+        """It counts as never announced, so that upkeep rings for it at once."""
         changes = {
             "$set": {"status": JobStatus.QUEUED.value, "announced_at": _NEVER},
             "$unset": {"lease_until": "", "worker_id": ""},
+            **more,
         }
         this_attempt = {
             "_id": job.id,

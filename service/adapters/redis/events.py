@@ -37,6 +37,18 @@ class RedisJobEvents:
         self._lock = threading.Lock()
         self._someone_waits = threading.Event()
         self._started = False
+        self._released = False
+
+    def is_released(self) -> bool:
+        return self._released
+
+    def release(self) -> None:
+        """See `ports.JobEvents.release`."""
+        with self._lock:
+            self._released = True
+            told = [tell for tells in self._waiting.values() for tell in tells]
+        for tell in told:
+            tell()
 
     def announce(self, job_id: str) -> None:
         """See `ports.JobEvents.announce`."""
@@ -56,6 +68,8 @@ class RedisJobEvents:
         with self._lock:
             self._waiting[job_id].append(tell)
             self._someone_waits.set()
+        if self._released:
+            tell()
         try:
             yield
         finally:

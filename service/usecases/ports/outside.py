@@ -45,10 +45,15 @@ class JobEvents(Protocol):
         """Begin to listen, in a process that will watch."""
 
     def watch(self, job_id: str) -> AbstractContextManager[Callable[[float], bool]]:
-        """Yields a function that waits up to so many seconds and says whether the job is final."""
+        """Yields a function that waits up to so many seconds and says whether the job is final, or the process ends."""
 
     def on_final(self, job_id: str, tell: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call `tell` when the job is final, perhaps more than once, until the context ends."""
+        """Call `tell` when the job is final or the process ends, perhaps more than once, until the context ends."""
+
+    def release(self) -> None:
+        """The process ends: tell everyone, now and from now on, that waiting is over."""
+
+    def is_released(self) -> bool: ...
 
 
 class RateLimits(Protocol):
@@ -105,7 +110,20 @@ class Runs(Protocol):
         """Keep the job's lease for as long as this lasts."""
 
     def run(self, job: Job, work: Callable[[], T]) -> T:
-        """Call `work` while holding the job's lease. Raises RunCancelled, UpstreamTimeout at the total deadline."""
+        """Call `work` while holding the job's lease.
+
+        Raises RunCancelled, RunHandedBack, UpstreamTimeout at the total deadline.
+        """
+
+    def is_leaving(self) -> bool:
+        """The process is about to end: it begins no run any more."""
+
+    def leave(self, grace_seconds: float) -> None:
+        """Let the runs go on for so long, and stop those that didn't end. Returns when none is left."""
+
+
+class RunHandedBack(Exception):
+    """This process ends before the run does."""
 
 
 class Withdrawals(Protocol):

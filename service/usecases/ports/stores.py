@@ -169,6 +169,9 @@ class Jobs(Protocol):
     def finished(self, job_ids: Sequence[str]) -> set[str]:
         """Which of these jobs are final."""
 
+    def hand_back(self, job: Job) -> bool:
+        """`requeue` by a worker that ends: this attempt doesn't count among those that a job has."""
+
     def requeue(self, job: Job) -> bool:
         """Give a running job of this attempt back to the queue; False if it moved on or showed something meanwhile."""
 

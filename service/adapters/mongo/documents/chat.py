@@ -71,6 +71,7 @@ class JobDocument(Stored):
     error_code = StringField()
     external_user_id = StringField()
     actor_id = StringField()
+    handed_back = IntField()
 
     meta = {
         "collection": "jobs",

@@ -1,0 +1,91 @@
+"""The web process as gunicorn runs it: its `worker_class`.
+
+What gunicorn refuses before the application sees it (request lines and headers that are too long or broken, bad chunks)
+is said in our one error shape instead of its HTML. And on SIGTERM whoever waits for a job is answered at once with how
+it stands, followers are told to reconnect, and idle connections are closed: the time that a stop may take is for the
+requests that do something.
+"""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import gevent
+from gunicorn.workers.ggevent import GeventWorker
+
+from service.api.state import container_of
+from service.domain.texts import DEFAULT_LOCALE, text
+
+CODE = "MALFORMED_REQUEST"
+# How long a process that ends waits for a request on a connection that it took in last.
+LAST_SECONDS = 1.0
+
+
+class Worker(GeventWorker):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Connections without a request, and the time limit that each waits with.
+        self._idle: dict[gevent.Greenlet, gevent.Timeout] = {}
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        # Not in the signal's handler, which may have interrupted whoever holds a lock.
+        gevent.spawn(self._let_go)
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """gunicorn waits for a connection's next request inside this."""
+        me = gevent.getcurrent()
+        with gevent.Timeout(self.cfg.keepalive if self.alive else LAST_SECONDS, False) as limit:
+            self._idle[me] = limit
+            try:
+                yield
+            finally:
+                del self._idle[me]
+
+    def _let_go(self) -> None:
+        if self.wsgi is not None:
+            container_of(self.wsgi).events.release()
+        for greenlet, limit in list(self._idle.items()):
+            greenlet.kill(limit, block=False)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        super().handle_error(req, _Translated(client), addr, exc)
+
+
+class _Translated:
+    """A connection on which gunicorn's page goes out as our JSON, with the same status."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def sendall(self, page: bytes) -> None:
+        status_line, _, _ = page.partition(b"\r\n")
+        self._client.sendall(refusal(status_line))
+
+
+def refusal(status_line: bytes) -> bytes:
+    """A whole response of this status. The client's language is not known yet."""
+    code = "INTERNAL_ERROR" if status_line.split()[1] == b"500" else CODE
+    request_id = uuid4().hex
+    error = {
+        "error": text(DEFAULT_LOCALE, f"{code}.error"),
+        "code": code,
+        "message": text(DEFAULT_LOCALE, f"{code}.message"),
+        "requestId": request_id,
+    }
+    body = json.dumps(error, ensure_ascii=False).encode()
+    headers = (
+        b"Connection: close",
+        b"Content-Type: application/json; charset=utf-8",
+        b"Content-Length: %d" % len(body),
+        b"X-Request-Id: %s" % request_id.encode(),
+        b"X-Content-Type-Options: nosniff",
+    )
+    return b"\r\n".join((status_line, *headers, b"", body))
