@@ -6,6 +6,7 @@ task_routes = {
     "workers.tasks.run_job": {"queue": "chat"},
     "workers.tasks.deliver": {"queue": "webhooks"},
     "workers.tasks.upkeep": {"queue": "upkeep"},
+    "workers.tasks.sweep_payments": {"queue": "upkeep"},
 }
 
 # Job state is in MongoDB; there is no result backend.
@@ -42,12 +43,17 @@ broker_transport_options = {
     "health_check_interval": 10,
 }
 
-# Interval and expiry come from UPKEEP_INTERVAL_SECONDS (service/adapters/celery_app.py); a round that nobody could run
-# is not made up for.
+# Intervals and expiries come from UPKEEP_INTERVAL_SECONDS and PAYMENT_SWEEP_SECONDS (service/adapters/celery_app.py); a
+# round that nobody could run is not made up for.
 beat_schedule = {
     "upkeep": {
         "task": "workers.tasks.upkeep",
         "schedule": 1.0,
         "options": {"expires": 5.0, "queue": "upkeep"},
-    }
+    },
+    "payments": {
+        "task": "workers.tasks.sweep_payments",
+        "schedule": 10.0,
+        "options": {"expires": 50.0, "queue": "upkeep"},
+    },
 }

@@ -25,4 +25,6 @@ def quick_settings(mongo: MongoServer, redis: RedisServer, upstream: UpstreamSer
         "job_lease_seconds": "3",
         "job_deadline_seconds": "20",
         "upkeep_interval_seconds": "0.3",
+        "payment_sweep_seconds": "0.5",
+        "payment_recheck_seconds": "1",
     }

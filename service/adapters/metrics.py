@@ -28,6 +28,8 @@ TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
+PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
+CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 
 
 class Metrics:
@@ -51,6 +53,12 @@ class Metrics:
 
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()
+
+    def payment(self, provider: str, outcome: str) -> None:
+        PAYMENTS.labels(provider, outcome).inc()
+
+    def redeemed(self, outcome: str) -> None:
+        CODES.labels(outcome).inc()
 
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
         CALL_SECONDS.labels(model).observe(seconds)

@@ -19,6 +19,7 @@ from service.adapters.passwords import Argon2Passwords
 from service.adapters.runs import LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
 from service.bootstrap.outside import Outside, connect
+from service.bootstrap.paying import Paying, connect_payments
 from service.settings import Settings
 from service.usecases import ports
 from service.usecases.accounts import AccountPolicy, AccountService
@@ -44,7 +45,7 @@ DELIVERY_LEASE_MARGIN_SECONDS = 3
 
 @dataclass(frozen=True)
 class Container:
-    """What entry points use. `run`, `deliver` and `upkeep` are the workers', the rest is the API's."""
+    """What entry points use. `run`, `deliver`, `upkeep` and `paying.sweep` are the workers', the rest is the API's."""
 
     settings: Settings
     accounts: AccountService
@@ -54,6 +55,7 @@ class Container:
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
+    paying: Paying
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -115,6 +117,7 @@ def build(settings: Settings) -> Container:
             policy=settings.callback_policy,
             clock=outside.clock,
         ),
+        paying=connect_payments(settings, outside, owners=owners, replays=replays, auditor=auditor),
         run=_run_service(settings, outside),
         deliver=DeliverService(
             deliveries=outside.deliveries,
