@@ -31,7 +31,20 @@ LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
 HANG_SECONDS = 30.0
 NOTIFY_TIMEOUT_SECONDS = 20.0
 # A fault either stands in the place of the answer, or (`done_…`) hides an answer that has had its effect.
-FAULTS = ("500", "429", "409", "reset", "hang", "garbage", "refuse", "done_500", "done_reset", "done_hang", "pending")
+FAULTS = (
+    "500",
+    "202",
+    "429",
+    "409",
+    "reset",
+    "hang",
+    "garbage",
+    "refuse",
+    "done_500",
+    "done_reset",
+    "done_hang",
+    "pending",
+)
 
 Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -272,6 +285,9 @@ async def _fail(request: web.Request, fault: str) -> web.StreamResponse:
         return web.Response()  # nobody is there to read it
     if fault == "garbage":
         return web.Response(text="<html>", content_type="text/html")
+    if fault == "202":
+        processing = {"type": "processing", "description": "Request accepted, but not processed yet"}
+        return web.json_response({**processing, "retry_after": 1800}, status=202)
     if fault == "refuse":
         raise ApiError(400, "invalid_request", "Refused by a rule of the test", "receipt.customer")
     codes = {"429": "too_many_requests", "409": "conflict"}

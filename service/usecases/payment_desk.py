@@ -35,7 +35,8 @@ class PaymentDesk:
             if self._by_hand(payment):
                 pending = (PaymentStatus.PENDING,)
                 return self._steps.credit(payment, None, actor.record_id, pending) or self._refuse(payment_id)
-            if payment.status not in UNPAID_STATUSES:
+            if payment.status not in UNPAID_STATUSES or payment.provider_id is None:
+                # One that was never placed can't have been paid.
                 self._refuse(payment_id)
             checked = self._asked(payment)
             return checked if checked.status is PaymentStatus.SUCCEEDED else self._refuse(payment_id)
@@ -89,8 +90,8 @@ class PaymentDesk:
 
     def _asked(self, payment: Payment) -> Payment:
         try:
-            return self._steps.place(payment) if payment.provider_id is None else self._steps.check(payment)
-        except (ports.ProviderUnavailable, ports.ProviderRefused) as error:
+            return self._steps.check(payment)
+        except ports.ProviderUnavailable as error:
             raise PaymentUnavailable(error.reason) from error
 
     def _by_hand(self, payment: Payment) -> bool:

@@ -36,8 +36,9 @@ log = structlog.get_logger(__name__)
 HOUR_SECONDS = 3600
 STARTS_PER_HOUR = 60
 MINUTE_SECONDS = 60
-# Of payments that we don't know: each costs a question to the provider.
+# Each costs a question to the provider: from one address about payments that we don't know, and about one that we do.
 UNKNOWN_NOTICES_PER_MINUTE = 60
+NOTICES_PER_MINUTE = 30
 RETRY_SECONDS = 30
 
 
@@ -144,15 +145,17 @@ class PaymentService:
     def notified(self, provider: ProviderName, provider_id: str, *, refund: bool, address: str) -> None:
         """Somebody says that something happened to a payment: ask the provider whether it did.
 
-        Nothing that is said is believed but which payment to ask about. If the provider is away, a payment that we know
-        is asked about soon by the sweep. Raises NotFound if nobody pays there, and for a payment that we don't know
-        RateLimited, PaymentUnavailable.
+        Nothing that is said is believed but which payment to ask about. If the provider is away, or is asked too often,
+        the sweep soon asks about a payment that we know. Raises NotFound if nobody pays there, and for a payment that
+        we don't know RateLimited, PaymentUnavailable.
         """
         if not self._steps.knows(provider):
             raise NotFound("provider")
         payment = self._payments.by_provider_id(provider, provider_id)
         if payment is None:
             self._stranger(provider, provider_id, address)
+        elif self._rate_limits.hit("payment-told", payment.id, NOTICES_PER_MINUTE, MINUTE_SECONDS) is not None:
+            self._payments.postpone(payment.id, self._clock.now())
         elif payment.status is PaymentStatus.REFUNDING:
             self._asking(payment, self._steps.push_refund)
         elif payment.status in UNPAID_STATUSES or refund:

@@ -105,6 +105,18 @@ def test_an_admins_word_is_less_than_the_providers(
     check_money(db)
 
 
+def test_a_payment_that_was_never_placed_is_not_confirmed(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    yookassa.rule("create", "500")
+    with pytest.raises(PaymentUnavailable) as refused:
+        start(shop, actor)
+    with pytest.raises(PaymentState):
+        shop.paying.desk.confirm(ROOT, refused.value.extra["paymentId"], "they say so")
+    assert len(yookassa.calls("create")) == 1
+    check_money(db)
+
+
 def test_only_a_pending_payment_is_cancelled(
     shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
 ) -> None:
@@ -163,7 +175,7 @@ def test_spent_tokens_are_not_refunded(shop: Container, db: Database, yookassa: 
     check_money(db)
 
 
-@pytest.mark.parametrize("fault", ["500", "429", "reset", "hang", "garbage", "done_500", "done_reset", "done_hang"])
+@pytest.mark.parametrize("fault", ["500", "202", "429", "reset", "garbage", "done_500", "done_reset", "done_hang"])
 def test_a_refund_without_an_answer_is_finished_later_and_once(
     shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, fault: str
 ) -> None:

@@ -22,7 +22,7 @@ from service.domain.errors import (
     ValidationFailed,
 )
 from service.domain.payments import PaymentStatus, ProviderName
-from service.usecases.payments import STARTS_PER_HOUR, UNKNOWN_NOTICES_PER_MINUTE, Order
+from service.usecases.payments import NOTICES_PER_MINUTE, STARTS_PER_HOUR, UNKNOWN_NOTICES_PER_MINUTE, Order
 from service.usecases.ports import PaymentQuery
 from tests.core.checker import check_money
 from tests.core.conftest import Build
@@ -174,7 +174,7 @@ def test_money_that_comes_after_we_stopped_waiting_is_credited(
     check_money(db)
 
 
-FAULTS = ["500", "429", "409", "reset", "hang", "garbage", "done_500", "done_reset", "done_hang"]
+FAULTS = ["500", "202", "429", "409", "reset", "hang", "garbage", "done_500", "done_reset", "done_hang"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -402,6 +402,23 @@ def test_guessed_notifications_are_throttled(
         notify(shop, "unknown-again")
     notify(shop, payment)
     assert wallet(shop, actor) == (100 + TOKENS, 0)
+
+
+def test_notifications_without_end_are_left_to_the_sweep(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    for _ in range(NOTICES_PER_MINUTE + 5):
+        notify(shop, payment)
+    assert len(yookassa.calls("read")) == NOTICES_PER_MINUTE
+    yookassa.pay(payment.provider_id)
+    notify(shop, payment)
+    assert wallet(shop, actor) == (100, 0)
+
+    assert shop.paying.sweep()
+
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
 
 
 def test_a_stranger_while_the_provider_is_away_is_to_come_again(
