@@ -7,6 +7,7 @@ task_routes = {
     "workers.tasks.deliver": {"queue": "webhooks"},
     "workers.tasks.upkeep": {"queue": "upkeep"},
     "workers.tasks.measure": {"queue": "upkeep"},
+    "workers.tasks.sweep_payments": {"queue": "upkeep"},
 }
 
 # Job state is in MongoDB; there is no result backend.
@@ -44,8 +45,8 @@ broker_transport_options = {
     "health_check_interval": 10,
 }
 
-# Interval and expiry come from UPKEEP_INTERVAL_SECONDS (service/adapters/celery_app.py); a round that nobody could run
-# is not made up for.
+# Intervals and expiries come from UPKEEP_INTERVAL_SECONDS and PAYMENT_SWEEP_SECONDS (service/adapters/celery_app.py); a
+# round that nobody could run is not made up for.
 beat_schedule = {
     "upkeep": {
         "task": "workers.tasks.upkeep",
@@ -56,5 +57,10 @@ beat_schedule = {
         "task": "workers.tasks.measure",
         "schedule": 60.0,
         "options": {"expires": 30.0, "queue": "upkeep"},
+    },
+    "payments": {
+        "task": "workers.tasks.sweep_payments",
+        "schedule": 10.0,
+        "options": {"expires": 50.0, "queue": "upkeep"},
     },
 }

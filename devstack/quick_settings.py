@@ -26,4 +26,6 @@ def quick_settings(mongo: MongoServer, redis: RedisServer, upstream: UpstreamSer
         "job_deadline_seconds": "20",
         "worker_grace_seconds": "1",
         "upkeep_interval_seconds": "0.3",
+        "payment_sweep_seconds": "0.5",
+        "payment_recheck_seconds": "1",
     }

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.domain.callback_urls import AllowedHosts, CallbackPolicy
+from service.payment_settings import PaymentSettings
 
 MIN_SECRET_CHARACTERS = 32
 _KNOWN_EXAMPLES = ("change", "secret", "example", "your-", "password", "jwt_secret", "test-secret")
@@ -23,7 +24,7 @@ class AppEnv(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(BaseSettings):
+class Settings(PaymentSettings):
     """The names are those of the environment, in lower case. Durations and sizes carry their unit in the name."""
 
     model_config = SettingsConfigDict(
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
         if self.crash_file and not development:
             raise ValueError("CRASH_FILE is for APP_ENV=development only")
         AllowedHosts(self.webhook_allowed_hosts.split(","))
+        self.check_payments(development=development)
         if self.allow_guests is None:
             self.allow_guests = development
         if self.signup_tokens is None:
@@ -137,9 +139,19 @@ class Settings(BaseSettings):
         )
 
     @property
+    def public_root(self) -> str:
+        """The address that people use, without a slash at its end."""
+        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    @property
     def top_up_url(self) -> str:
         """Where a person pays: shown in every 402."""
-        return self.top_up_page or f"{self.public_url.rstrip('/') or f'http://localhost:{self.port}'}/docs"
+        return self.top_up_page or f"{self.public_root}/docs"
+
+    @property
+    def return_url(self) -> str:
+        """Where a person comes back to after paying."""
+        return self.payment_return_url or self.top_up_url
 
 
 class _NamedFiles(PydanticBaseSettingsSource):

@@ -14,7 +14,9 @@ if vars(kombu.utils.functional)["sleep"] is not time.sleep:
     raise RuntimeError("gevent came after Celery (see workers/__main__.py); start workers with: python -m workers")
 
 settings = Settings()
-app = worker_app(settings.redis_url.get_secret_value(), settings.upkeep_interval_seconds)
+app = worker_app(
+    settings.redis_url.get_secret_value(), settings.upkeep_interval_seconds, settings.payment_sweep_seconds
+)
 app.conf.imports = ("workers.tasks",)
 
 

@@ -7,6 +7,7 @@ import structlog
 from celery.signals import worker_init, worker_shutting_down
 
 from service import bootstrap
+from service.adapters.celery_app import SWEEP_PAYMENTS_TASK
 from service.adapters.queue import DELIVER_TASK, RUN_JOB_TASK
 from workers.app import app, settings
 
@@ -66,3 +67,12 @@ def upkeep() -> None:
         container().upkeep()
     except container().outages as outage:
         log.error("upkeep without the database", reason=type(outage).__name__)
+
+
+@app.task(name=SWEEP_PAYMENTS_TASK)
+def sweep_payments() -> None:
+    """Look after the payments that are open."""
+    try:
+        container().paying.sweep()
+    except container().outages as outage:
+        log.error("payments without the database", reason=type(outage).__name__)

@@ -3,14 +3,16 @@
 from celery import Celery
 
 PUBLISH_TIMEOUT_SECONDS = 0.3
+SWEEP_PAYMENTS_TASK = "workers.tasks.sweep_payments"
 
 
-def worker_app(broker_url: str, upkeep_seconds: float) -> Celery:
+def worker_app(broker_url: str, upkeep_seconds: float, payment_sweep_seconds: float) -> Celery:
     """What `celery -A workers.app` runs."""
     app = _app(broker_url)
-    app.conf.beat_schedule["upkeep"]["schedule"] = upkeep_seconds
-    app.conf.beat_schedule["upkeep"]["options"]["expires"] = max(5.0, 5 * upkeep_seconds)
-    app.conf.beat_max_loop_interval = min(upkeep_seconds, 5.0)
+    for name, seconds in (("upkeep", upkeep_seconds), ("payments", payment_sweep_seconds)):
+        app.conf.beat_schedule[name]["schedule"] = seconds
+        app.conf.beat_schedule[name]["options"]["expires"] = max(5.0, 5 * seconds)
+    app.conf.beat_max_loop_interval = min(upkeep_seconds, payment_sweep_seconds, 5.0)
     return app
 
 

@@ -33,6 +33,8 @@ FIRST_SHOWN_SECONDS = Histogram(
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
+PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
+CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 
 
 class Metrics:
@@ -62,6 +64,12 @@ class Metrics:
 
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()
+
+    def payment(self, provider: str, outcome: str) -> None:
+        PAYMENTS.labels(provider, outcome).inc()
+
+    def redeemed(self, outcome: str) -> None:
+        CODES.labels(outcome).inc()
 
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
         CALL_SECONDS.labels(model).observe(seconds)

@@ -4,7 +4,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service.api import docs, errors, observe, ops, state, tokens
+from service.api import docs, errors, observe, ops, state, test_payment_page, tokens
 from service.api.arguments import KIB
 from service.api.blueprints import admin, gateway
 from service.api.openapi import DocumentedApi
@@ -40,6 +40,7 @@ def create_app(container: Container) -> Flask:
     for surface in SURFACES:
         api.register_blueprint(surface)
     docs.install(app, api)
+    test_payment_page.install(app, container.paying.test_payments)
     errors.install(app, container.outages)
     _trust_proxies(app, settings.trusted_proxies)
     return app

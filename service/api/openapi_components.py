@@ -5,7 +5,7 @@ from typing import Any
 
 from service.api.errors import STATUSES
 from service.api.headers import MAX_WAIT_SECONDS
-from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID
+from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID, EXAMPLE_PAYMENT_ID
 from service.domain.texts import DEFAULT_LOCALE, text
 
 BEARER = "bearer"
@@ -15,6 +15,8 @@ PATH_EXAMPLES = {
     "keyId": EXAMPLE_KEY_ID,
     "userId": EXAMPLE_ID,
     "webhookId": EXAMPLE_ID,
+    "paymentId": EXAMPLE_PAYMENT_ID,
+    "codeId": EXAMPLE_ID,
     "deliveryId": "2c9a4d0e6b8f41d3a5c7e9f1b3d5a7c9",
 }
 # What the placeholders of error texts are filled with in examples.
@@ -27,6 +29,9 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "INSUFFICIENT_TOKENS": {"required": 600, "available": 120, "held": 0, "topUpUrl": "https://example.com/billing"},
     "BALANCE_CHANGED": {"currentBalance": 99962, "held": 0},
     "BALANCE_TOO_LOW": {"currentBalance": 99962, "held": 0},
+    "PAYMENT_STATE": {"status": "cancelled"},
+    "PAYMENT_SPENT": {"required": 600, "currentBalance": 120, "held": 0},
+    "PAYMENT_UNAVAILABLE": {"paymentId": EXAMPLE_PAYMENT_ID},
 }
 _WAITING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -45,6 +50,7 @@ _ERROR_SCHEMA = {
         },
         "requiredScope": {"type": "string", "description": "What the API key may not do."},
         "jobId": {"type": "string", "description": "Of a job that failed while the client waited for it."},
+        "paymentId": {"type": "string", "description": "Of a payment that its provider has given no address for yet."},
     },
 }
 _PAYMENT_SCHEMA = {
@@ -68,7 +74,10 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Retry-After": {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}},
-    "Location": {"description": "The same as `pollUrl`.", "schema": {"type": "string"}},
+    "Location": {
+        "description": "Where what was accepted can be followed: of a job the same as `pollUrl`.",
+        "schema": {"type": "string"},
+    },
     "X-Job-Id": {"description": "The job, of which the answer is the event stream.", "schema": {"type": "string"}},
     "RateLimit-Limit": {"description": "Questions that may be asked a minute.", "schema": {"type": "integer"}},
     "RateLimit-Remaining": {"description": "How many of them are left.", "schema": {"type": "integer"}},

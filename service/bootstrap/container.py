@@ -20,6 +20,7 @@ from service.adapters.passwords import Argon2Passwords
 from service.adapters.runs import LEASE_RENEWALS, LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
 from service.bootstrap.outside import Outside, connect
+from service.bootstrap.paying import Paying, connect_payments
 from service.settings import Settings
 from service.usecases import ports
 from service.usecases.accounts import AccountPolicy, AccountService
@@ -47,7 +48,8 @@ DELIVERY_LEASE_MARGIN_SECONDS = 3
 
 @dataclass(frozen=True)
 class Container:
-    """What entry points use. `run`, `deliver`, `upkeep` and `figures` are the workers', the rest is the API's."""
+    """What entry points use. `run`, `deliver`, `upkeep`, `figures` and `paying.sweep` are the workers', the rest is the
+    API's."""
 
     settings: Settings
     accounts: AccountService
@@ -58,6 +60,7 @@ class Container:
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
+    paying: Paying
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -135,6 +138,7 @@ def build(settings: Settings) -> Container:
             policy=settings.callback_policy,
             clock=outside.clock,
         ),
+        paying=connect_payments(settings, outside, owners=owners, replays=replays, auditor=auditor),
         run=_run_service(settings, outside),
         deliver=DeliverService(
             deliveries=outside.deliveries,

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,10 +22,15 @@ from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.endpoints import MongoEndpoints
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.money import MongoMoney
+from service.adapters.mongo.payments import MongoPayments
+from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
 from service.adapters.mongo.sessions import MongoSessions
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
+from service.adapters.payments.manual import ManualPayments
+from service.adapters.payments.testpay import TestPay
+from service.adapters.payments.yookassa import YooKassa
 from service.adapters.queue import CeleryDeliveryBell, CeleryDoorbell
 from service.adapters.redis.breaker import RedisBreaker
 from service.adapters.redis.client import BestEffort
@@ -36,7 +42,8 @@ from service.adapters.redis.open_jobs import RedisOpenJobs
 from service.adapters.redis.streams import RedisAnswerWriter
 from service.adapters.webhook_http import WebhookHttp
 from service.adapters.withdrawals import BackgroundWithdrawals
-from service.settings import Settings
+from service.domain.payments import ProviderName
+from service.settings import AppEnv, Settings
 from service.usecases import ports
 
 
@@ -67,6 +74,10 @@ class Outside:
     deliveries: ports.Deliveries
     endpoints: ports.Endpoints
     webhook_sender: ports.WebhookSender
+    payments: ports.Payments
+    redeem_codes: ports.RedeemCodes
+    payment_providers: Mapping[ProviderName, ports.PaymentProvider]
+    test_payments: ports.TestPayments | None
     events: ports.JobEvents
     answer_writer: ports.AnswerWriter
     answer_followers: ports.AnswerFollowers
@@ -99,6 +110,7 @@ def connect(settings: Settings) -> Outside:
         telemetry=metrics,
     )
     armed_money = crash.armed(money, "money")
+    test_pay = TestPay(settings.public_root) if settings.app_env is AppEnv.DEVELOPMENT else None
     return Outside(
         mongo=mongo,
         redis=redis,
@@ -123,8 +135,29 @@ def connect(settings: Settings) -> Outside:
         events=events,
         answer_writer=crash.armed(RedisAnswerWriter(redis, best_effort), "answer_writer"),
         answer_followers=RedisAnswerFollowers(redis_url, redis, best_effort, events),
+        payments=crash.armed(MongoPayments(transactions, money), "payments"),
+        redeem_codes=crash.armed(MongoRedeemCodes(transactions, money), "redeem_codes"),
+        payment_providers={
+            name: crash.armed(provider, "payment_provider") for name, provider in _providers(settings, test_pay).items()
+        },
+        test_payments=test_pay,
         upstream=crash.armed(upstream, "upstream"),
         withdrawals=BackgroundWithdrawals(jobs=jobs, money=armed_money, outages=OUTAGES),
         clock=SystemClock(),
         worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
     )
+
+
+def _providers(settings: Settings, test_pay: TestPay | None) -> dict[ProviderName, ports.PaymentProvider]:
+    """All that are configured: payments of one that takes no new ones any more still come to their end."""
+    providers: dict[ProviderName, ports.PaymentProvider] = {ProviderName.MANUAL: ManualPayments(settings.top_up_url)}
+    if settings.has_yookassa:
+        providers[ProviderName.YOOKASSA] = YooKassa(
+            api_url=settings.yookassa_api_url,
+            shop_id=settings.yookassa_shop_id,
+            secret_key=settings.yookassa_secret_key.get_secret_value(),
+            timeout_seconds=settings.yookassa_timeout_seconds,
+        )
+    if test_pay is not None:
+        providers[ProviderName.TEST] = test_pay
+    return providers

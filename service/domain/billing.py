@@ -21,6 +21,8 @@ class EntryKind(StrEnum):
     HOLD = "hold"
     FINAL = "final"
     TOPUP = "topup"
+    REFUND = "refund"
+    CODE = "code"
     ADJUST = "adjust"
     SET = "set"
     LOSS = "loss"

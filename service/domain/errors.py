@@ -90,6 +90,44 @@ class TopUpUnavailable(ServiceError):
     code = "TOPUP_UNAVAILABLE"
 
 
+class RegistrationRequired(ServiceError):
+    """Not for guests, whose account will be gone in a few days."""
+
+    code = "REGISTRATION_REQUIRED"
+
+
+class PaymentUnavailable(ServiceError):
+    """The payment provider doesn't answer, or refuses us; nobody was charged."""
+
+    code = "PAYMENT_UNAVAILABLE"
+
+
+class PaymentState(ServiceError):
+    """The payment is not in a state in which this can be done; `extra` says in which it is."""
+
+    code = "PAYMENT_STATE"
+
+
+class PaymentSpent(ServiceError):
+    """A refund would take back tokens that are spent or held. Amounts are tokens."""
+
+    code = "PAYMENT_SPENT"
+
+    def __init__(self, *, required: int, available: int, held: int) -> None:
+        params = {"required": required, "available": available, "held": held}
+        super().__init__(params=params, extra={"required": required, "currentBalance": available, "held": held})
+
+
+class InvalidCode(ServiceError):
+    """No such redeem code, or one that is revoked or expired: the same to whoever guesses."""
+
+    code = "INVALID_CODE"
+
+
+class CodeUsed(ServiceError):
+    code = "CODE_USED"
+
+
 class NotFound(ServiceError):
     code = "NOT_FOUND"
 

@@ -55,6 +55,11 @@ class BillingService:
         owner_id = self._owners.resolve(actor, user_id, "usage.read")
         return self._usage.totals(owner_id, first_day, last_day, group)
 
+    @staticmethod
+    def credits_at_once(actor: Actor) -> bool:
+        """Whether a top-up by this actor is a credit; anybody else pays first."""
+        return actor.is_admin or actor.key is not None
+
     def top_up(
         self, actor: Actor, user_id: str | None, amount: int, idempotency: ports.IdempotencyKey | None
     ) -> Wallet:

@@ -17,9 +17,9 @@ from tests.api.conftest import Caller
 METHODS = ("get", "post", "put", "patch", "delete")
 ACCESS = {"public", "self", "private", "owner", "support", "admin"}
 # Whose bodies need what a form can't carry.
-NESTED = {"/api/context", "/api/admin/keys/{keyId}/scopes"}
+NESTED = {"/api/context", "/api/admin/keys/{keyId}/scopes", "/api/payments/yookassa/notifications"}
 # Pages and files, not part of the API.
-UNDOCUMENTED = {"/", "/openapi.json", "/docs", "/redoc", "/docs/static/<path:filename>"}
+UNDOCUMENTED = {"/", "/openapi.json", "/docs", "/redoc", "/docs/static/<path:filename>", "/pay/test/<provider_id>"}
 Operations = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -148,7 +148,8 @@ def test_every_operation_lists_the_statuses_of_its_kind(document: dict[str, Any]
         ("get", "/api/context", {"404"}),
         ("post", "/api/auth/register", {"201", "409", "429"}),
         ("post", "/api/auth/login", {"401", "403", "429"}),
-        ("post", "/api/billing/topup", {"409"}),
+        ("post", "/api/billing/topup", {"200", "202", "409", "429"}),
+        ("post", "/api/admin/payments/{paymentId}/refund", {"404", "409"}),
         ("post", "/api/admin/user/{userId}/balance", {"404", "409"}),
     ],
 )

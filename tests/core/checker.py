@@ -36,6 +36,8 @@ def check_money(db: Database) -> None:
     assert losses == wallets.get(LOSS_ACCOUNT_ID, {"available": 0})["available"], "losses that nobody booked"
     check_usage(db)
     check_dialogs(db)
+    check_payments(db)
+    check_codes(db)
 
 
 def check_ledger(db: Database, wallets: dict[str, Row]) -> None:
@@ -128,3 +130,49 @@ def check_dialogs(db: Database) -> None:
         stored = db.messages.count_documents({"session_id": session["_id"]})
         assert session["message_count"] == stored, f"session {session['_id']} of {stored} messages"
         assert all(message["role"] in ("user", "assistant") for message in session["context"])
+
+
+def check_payments(db: Database) -> None:
+    """Fail unless each payment has exactly the entries that its state says, and no entry is of no payment."""
+    entries = {row["_id"]: row for row in db.ledger.find({"_id": {"$regex": "^payment:"}})}
+    for payment in db.payments.find():
+        expected = expected_amounts(payment)
+        own = {name: entry for name, entry in entries.items() if name.split(":")[1] == payment["_id"]}
+        amounts = {name: entry["amount"] for name, entry in own.items()}
+        earlier = {name for name in amounts if name not in expected}
+        # Refunds before the last one have failed: what they took was given back.
+        assert all(":refund:" in name for name in earlier), f"entries of payment {payment['_id']}: {amounts}"
+        assert sum(amounts[name] for name in earlier) == 0, f"a failed refund of {payment['_id']} kept something"
+        assert {name: amounts.get(name) for name in expected} == expected, f"{payment['status']} payment: {amounts}"
+        assert {entry["account_id"] for entry in own.values()} <= {payment["account_id"]}
+        for name in own:
+            del entries[name]
+        assert (payment.get("next_check_at") is not None) <= (payment["status"] in ("pending", "refunding"))
+    assert not entries, f"credits of no payment: {entries}"
+
+
+def expected_amounts(payment: Row) -> dict[str, int]:
+    """The ledger entries of the credit and of the last refund."""
+    credit, refund = f"payment:{payment['_id']}", payment.get("refund")
+    if payment["status"] in ("pending", "cancelled"):
+        return {}
+    assert refund is not None or payment["status"] == "succeeded", f"a refund of nothing: {payment}"
+    amounts = {credit: payment["tokens"]}
+    if refund is not None:
+        amounts[f"{credit}:refund:{refund['number']}"] = -refund["tokens"]
+        assert refund["tokens"] + refund["shortfall_tokens"] == payment["tokens"], f"a refund of a part: {payment}"
+        states = {"refunding": "pending", "refunded": "succeeded", "succeeded": "failed"}
+        assert refund["status"] == states[payment["status"]], f"the refund of {payment}"
+        if refund["status"] == "failed":
+            amounts[f"{credit}:refund:{refund['number']}:undone"] = refund["tokens"]
+    return amounts
+
+
+def check_codes(db: Database) -> None:
+    """Fail unless each claimed redeem code was credited once, to who claimed it, and no other one was."""
+    claimed = {
+        f"code:{code['_id']}": (code["claimed_by"], code["tokens"])
+        for code in db.redeem_codes.find({"claimed_by": {"$ne": None}})
+    }
+    credited = {row["_id"]: (row["account_id"], row["amount"]) for row in db.ledger.find({"_id": {"$regex": "^code:"}})}
+    assert credited == claimed, "claimed codes and their credits"

@@ -11,6 +11,8 @@ from pymongo import MongoClient, monitoring
 from pymongo.database import Database
 
 from devstack.servers import MongoServer
+from devstack.yookassa import SECRET_KEY, SHOP_ID
+from devstack.yookassa_control import YooKassaControl, YooKassaServer
 from service import bootstrap
 from service.bootstrap import Container
 from service.settings import Settings
@@ -74,3 +76,35 @@ def build(settings: Settings, container: Container) -> Build:
 def question() -> str:
     """A question that nobody asked before, by which the calls of one test are found in the stand-in's journal."""
     return f"question {uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def yookassa_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[YooKassaServer]:
+    with YooKassaServer(tmp_path_factory.mktemp("yookassa")) as server:
+        yield server
+
+
+@pytest.fixture
+def yookassa(yookassa_server: YooKassaServer) -> YooKassaControl:
+    """YooKassa without payments, and with its controls."""
+    control = yookassa_server.control
+    control.clear()
+    return control
+
+
+@pytest.fixture
+def build_shop(build: Build, yookassa_server: YooKassaServer, yookassa: YooKassaControl) -> Build:
+    """Makes a container in which people pay by YooKassa, which has a second to answer."""
+    connected = {
+        "payment_provider": "yookassa",
+        "yookassa_shop_id": SHOP_ID,
+        "yookassa_secret_key": SecretStr(SECRET_KEY),
+        "yookassa_api_url": yookassa_server.api_url,
+        "yookassa_timeout_seconds": 1.0,
+    }
+    return lambda **changes: build(**{**connected, **changes})
+
+
+@pytest.fixture
+def shop(build_shop: Build) -> Container:
+    return build_shop()

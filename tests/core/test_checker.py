@@ -9,8 +9,10 @@ from pymongo.database import Database
 from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from service.domain.billing import LOSS_ACCOUNT_ID
+from service.usecases.redeem import NewCodes
 from tests.core.checker import check_money
-from tests.core.support import NewActor, ask, submit
+from tests.core.paying import start, sweep
+from tests.core.support import ROOT, NewActor, ask, submit
 
 Row = dict
 DEFECTS: dict[str, Callable[[Database, Row, Row], object]] = {
@@ -69,6 +71,28 @@ DEFECTS: dict[str, Callable[[Database, Row, Row], object]] = {
     ),
     "a loss that nobody booked": lambda db, _, __: _forget_losses(db),
 }
+PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
+    "a payment that was not credited": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"status": "pending"}}
+    ),
+    "a credit of no payment": lambda db, payment: db.payments.delete_one({"_id": payment}),
+    "a credit of another amount": lambda db, payment: db.payments.update_one({"_id": payment}, {"$inc": {"tokens": 1}}),
+    "a credit to somebody else": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"account_id": "nobody"}}
+    ),
+    "a refund that took nothing": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"status": "refunded"}}
+    ),
+    "a closed payment that is looked at": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"next_check_at": datetime.now(UTC)}}
+    ),
+    "a code that was not credited": lambda db, _: db.redeem_codes.update_one(
+        {"claimed_by": None}, {"$set": {"claimed_by": "nobody"}}
+    ),
+    "a credit of a code that nobody claimed": lambda db, _: db.redeem_codes.update_many(
+        {}, {"$set": {"claimed_by": None}}
+    ),
+}
 
 
 def _move(db: Database, job: Row, collection: str, new_id: str) -> None:
@@ -94,6 +118,23 @@ def test_a_defect_is_found(
     check_money(db)
 
     DEFECTS[defect](db, db.jobs.find_one({"_id": done.id}), db.jobs.find_one({"_id": waiting.id}))
+
+    with pytest.raises(AssertionError):
+        check_money(db)
+
+
+@pytest.mark.parametrize("defect", list(PAYING_DEFECTS))
+def test_a_defect_of_payments_is_found(container: Container, db: Database, new_actor: NewActor, defect: str) -> None:
+    actor = new_actor()
+    payment, page = start(container, actor), container.paying.test_payments
+    assert page is not None
+    page.decide(payment.provider_id or "", pay=True)
+    sweep(container, db)
+    used, _ = container.paying.redeem.issue(ROOT, NewCodes(5, 2, "", None))
+    container.paying.redeem.redeem(actor, used.secret, None)
+    check_money(db)
+
+    PAYING_DEFECTS[defect](db, payment.id)
 
     with pytest.raises(AssertionError):
         check_money(db)

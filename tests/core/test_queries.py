@@ -27,11 +27,14 @@ from service.domain.billing import LOSS_ACCOUNT_ID
 from service.domain.errors import ServiceError
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
+from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
 from service.usecases.keys import NewKey
-from service.usecases.ports import DeliveryQuery, JobQuery, KeyQuery, UserQuery
+from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, UserQuery
+from service.usecases.redeem import NewCodes
 from tests.core.conftest import Build
+from tests.core.paying import start, sweep
 from tests.core.queries import RECORDER, Query, complaints, explain
 from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, program_of, submit
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
@@ -39,7 +42,7 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 # Collections that don't grow with use: read whole as often as one likes.
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
-GROWING |= {"wallets", "endpoints", "deliveries"}
+GROWING |= {"wallets", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -177,6 +180,43 @@ def use_billing(container: Container, anna: Actor) -> None:
         container.billing.usage(anna, None, "2026-01-01", "2027-01-01", group)
 
 
+def use_payments(container: Container, db: Database, anna: Actor) -> None:
+    paying, payments = container.paying, container.paying.payments._payments
+    started = [start(container, anna, key(anna, f"payment-{number}")) for number in range(A_PAGE + 2)]
+    start(container, anna, key(anna, "payment-0"))
+    pay, decline, flagged, waiting = started
+    page = paying.test_payments
+    assert page is not None
+    for payment, paid in ((pay, True), (decline, False)):
+        page.decide(payment.provider_id or "", pay=paid)
+        paying.payments.notified(ProviderName.TEST, payment.provider_id or "", refund=False, address="")
+    payments.flag(flagged.id, "another_amount")
+    sweep(container, db)
+    for status in (None, PaymentStatus.PENDING):
+        pages(lambda cursor, s=status: paying.payments.page(anna, None, PaymentQuery(None, s, cursor, 1)))
+        pages(lambda cursor, s=status: paying.desk.page(ROOT, PaymentQuery(None, s, cursor, 1)))
+    refund = Refund(1, RefundStatus.PENDING, pay.tokens, "", "root", datetime.now(UTC))
+    refunding = payments.begin_refund(paying.payments.get(anna, pay.id), refund)
+    assert refunding is not None
+    payments.refund_placed(refunding, "their-refund")
+    again = payments.undo_refund(refunding)
+    assert again is not None
+    paying.desk.refund(ROOT, pay.id, "again")
+    page.decide(waiting.provider_id or "", pay=True)
+    paid_late = paying.desk.confirm(ROOT, waiting.id, "look again")
+    payments.absorb_refund(paid_late, replace(refund, status=RefundStatus.SUCCEEDED))
+
+
+def use_codes(container: Container, anna: Actor) -> None:
+    codes = container.paying.redeem
+    issued = codes.issue(ROOT, NewCodes(5, A_PAGE + 1, "", None))
+    for _ in range(2):
+        codes.redeem(anna, issued[0].secret, key(anna, "code"))
+    codes.revoke(ROOT, issued[1].code.id)
+    pages(lambda cursor: codes.page(ROOT, CodeQuery(None, cursor, A_PAGE)))
+    pages(lambda cursor: codes.page(ROOT, CodeQuery(issued[0].code.batch_id, cursor, A_PAGE)))
+
+
 def use_keys(container: Container, anna: Actor) -> None:
     keys = container.keys
     issued = [keys.create(anna, NewKey(name="program")) for _ in range(A_PAGE + 1)]
@@ -207,6 +247,8 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_jobs(container, db, anna)
     use_admin(container, anna)
     use_billing(container, anna)
+    use_payments(container, db, anna)
+    use_codes(container, anna)
     use_keys(container, anna)
     use_webhooks(container, anna)
     return container

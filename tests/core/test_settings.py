@@ -25,11 +25,13 @@ def test_defaults_are_those_of_production() -> None:
     assert production.app_env is AppEnv.PRODUCTION
     assert (production.signup_tokens, production.allow_guests, production.signups_per_hour) == (0, False, 60)
     assert production.openai_keys == ["sk-1", "sk-2"]
+    assert (production.payment_provider, production.return_url) == ("manual", "http://localhost:8000/docs")
 
 
 def test_development_is_generous() -> None:
     development = settings(app_env="development")
     assert (development.signup_tokens, development.allow_guests, development.signups_per_hour) == (100_000, True, 0)
+    assert development.payment_provider == "test"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,14 @@ def test_development_is_generous() -> None:
         ({"openai_api_key": ""}, "OPENAI_API_KEY"),
         ({"openai_standin": True}, "OPENAI_STANDIN"),
         ({"crash_file": "/tmp/x"}, "CRASH_FILE"),
+        ({"payment_provider": "test"}, "PAYMENT_PROVIDER=test"),
+        ({"payment_provider": "yookassa"}, "YOOKASSA_SHOP_ID"),
+        ({"payment_provider": "yookassa", "yookassa_shop_id": "1"}, "YOOKASSA_SECRET_KEY"),
+        ({"payment_provider": "stripe"}, "payment_provider"),
+        ({"yookassa_api_url": "http://example.com/v3"}, "YOOKASSA_API_URL"),
+        ({"yookassa_notification_addresses": "185.71.76.0/27, nowhere"}, "YOOKASSA_NOTIFICATION_ADDRESSES"),
+        ({"topup_min_rubles": 500, "topup_max_rubles": 100}, "TOPUP_MIN_RUBLES"),
+        ({"receipt_vat_code": 13}, "receipt_vat_code"),
         ({"chat_wait_seconds": 56}, "chat_wait_seconds"),
         ({"port": "eighty"}, "port"),
         ({"log_level": "loud"}, "log_level"),

@@ -11,6 +11,8 @@ import requests
 from redis import Redis
 
 from devstack.stack import Stack
+from devstack.yookassa import SECRET_KEY, SHOP_ID
+from devstack.yookassa_control import YooKassaControl, YooKassaServer
 from service.adapters.celery_app import publisher_app
 from service.adapters.queue import CHAT_QUEUE, RUN_JOB_TASK
 
@@ -32,20 +34,28 @@ def eventually(condition: Callable[[], T], timeout_seconds: float = 20.0) -> T:
 
 
 class StackUnderTest(Stack):
-    """A stack with the means to look into Redis and to send what a broker might."""
+    """A stack with a local YooKassa, and the means to look into Redis and to send what a broker might."""
 
     def __init__(self, directory: Path, *, workers: int) -> None:
         self.crash_file = directory / "crash"
+        self.yookassa_server = YooKassaServer(directory / "yookassa")
         super().__init__(
             directory,
             workers=workers,
             crash_file=str(self.crash_file),
             webhook_allowed_hosts="127.0.0.1",
             webhook_timeout_seconds="1",
+            payment_provider="yookassa",
+            yookassa_shop_id=SHOP_ID,
+            yookassa_secret_key=SECRET_KEY,
+            yookassa_api_url=self.yookassa_server.api_url,
+            yookassa_timeout_seconds="2",
         )
 
     def __enter__(self) -> Self:
+        self.yookassa_server.start()
         super().__enter__()
+        self.yookassa.notify_at(f"{self.web.url}/api/payments/yookassa/notifications")
         self.redis_client = Redis.from_url(self.redis.uri)
         self._celery = publisher_app(self.redis.uri)
         return self
@@ -53,6 +63,11 @@ class StackUnderTest(Stack):
     def __exit__(self, *exception: object) -> None:
         self.redis_client.close()
         super().__exit__(*exception)
+        self.yookassa_server.stop()
+
+    @property
+    def yookassa(self) -> YooKassaControl:
+        return self.yookassa_server.control
 
     def ring(self, job_id: str) -> None:
         """Send a worker one more message about a job."""

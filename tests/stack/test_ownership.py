@@ -68,7 +68,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Cast:
-    """Everybody who tries, and a job, a key, a webhook and a delivery of the owner's.
+    """Everybody who tries, and a job, a key, a webhook, a delivery and a payment of the owner's; a code of nobody's.
 
     `end_user_job_id` is of an end user of that key.
     """
@@ -79,6 +79,8 @@ class Cast:
     end_user_job_id: str
     webhook_id: str
     delivery_id: str
+    payment_id: str
+    code_id: str
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +116,11 @@ def cast(stack: StackUnderTest) -> Cast:
     program.final(end_user_job_id)
     webhook_id = owner.call("POST", "/api/webhooks", json={"url": NOWHERE}).json()["id"]
     delivery_id = owner.call("POST", f"/api/webhooks/{webhook_id}/test").json()["id"]
+    payment_id = owner.call("POST", "/api/billing/topup", json={"amount": 1_000_000}).json()["paymentId"]
+    (code,) = people["admin"].call("POST", "/api/admin/redeem-codes", json={"tokens": 5}).json()["codes"]
     nobody = Person(stack.web.url, "", "")
-    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, webhook_id, delivery_id)
+    own = (webhook_id, delivery_id, payment_id, code["codeId"])
+    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, *own)
 
 
 def grant(admin: Person, program: Program) -> None:
@@ -134,6 +139,7 @@ def attempt(stack: StackUnderTest, route: Route, cast: Cast, who: str) -> reques
 
 def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str) -> requests.Response:
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
+    ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id}
     path = route.path.format(userId=user_id, jobId=job_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     if "userId" in route.fields:
@@ -207,7 +213,7 @@ def things_of(stack: StackUnderTest, account_id: str) -> dict[str, Any]:
     """All that is stored of an account."""
     return {
         name: sorted(stack.db[name].find({"account_id": account_id}), key=str)
-        for name in ("jobs", "sessions", "messages", "ledger", "usage")
+        for name in ("jobs", "sessions", "messages", "ledger", "usage", "payments")
     } | {"wallet": stack.db.wallets.find_one({"_id": account_id})}
 
 

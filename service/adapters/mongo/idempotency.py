@@ -1,6 +1,9 @@
-"""Idempotency keys: read here, written by `money` in the transaction of what they lead to."""
+"""Idempotency keys: read here, and written in the transaction of what they lead to."""
 
 import hashlib
+from datetime import UTC, datetime
+
+from pymongo.client_session import ClientSession
 
 from service.adapters.mongo.connection import Row, collection
 from service.adapters.mongo.documents import IdempotencyDocument
@@ -14,6 +17,19 @@ def key_id(key: IdempotencyKey) -> str:
 
 def to_record(row: Row) -> IdempotencyRecord:
     return IdempotencyRecord(fingerprint=row["fingerprint"], result_id=row["result_id"])
+
+
+def claim_key(session: ClientSession, key: IdempotencyKey, result_id: str) -> None:
+    """Part of the transaction that does what the key asks for. Raises DuplicateKeyError if it was done before."""
+    collection(IdempotencyDocument).insert_one(
+        {
+            "_id": key_id(key),
+            "fingerprint": key.fingerprint,
+            "result_id": result_id,
+            "created_at": datetime.now(UTC),
+        },
+        session=session,
+    )
 
 
 class MongoIdempotency:

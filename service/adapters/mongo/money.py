@@ -18,7 +18,7 @@ from service.adapters.mongo import cursors
 from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.deliveries import owe_deliveries
 from service.adapters.mongo.documents import IdempotencyDocument, JobDocument, LedgerDocument, WalletDocument
-from service.adapters.mongo.idempotency import key_id, to_record
+from service.adapters.mongo.idempotency import claim_key, key_id, to_record
 from service.adapters.mongo.jobs import store_new, to_job
 from service.adapters.mongo.turns import append_turn, count_usage
 from service.domain.billing import (
@@ -57,6 +57,20 @@ class MongoMoney:
         if tokens:
             self._move(session, Movement(f"{account_id}:{kind}", account_id, kind, SYSTEM_ACTOR_ID), tokens)
 
+    def move(self, session: ClientSession, movement: Movement, amount: int) -> Wallet:
+        """Part of a transaction in which something else changes its state: add `amount` (may be negative) tokens.
+
+        Raises NotFound, BalanceTooLow, and DuplicateKeyError if an entry of this id was written before.
+        """
+        return to_wallet(self._move(session, movement, amount))
+
+    def available(self, session: ClientSession, account_id: str) -> int:
+        """Part of such a transaction too: what can be taken. Raises NotFound."""
+        row = self._wallets.find_one({"_id": account_id}, {"available": 1}, session=session)
+        if row is None:
+            raise NotFound("wallet")
+        return int(row["available"])
+
     def reserve(self, job: Job, idempotency: IdempotencyKey | None) -> Job:
         """See `ports.Money.reserve`. Four round trips: wallet, job, ledger, commit; five with a key."""
         full = hold_tokens(job.prompt_tokens, job.output_tokens, job.weights)
@@ -69,7 +83,7 @@ class MongoMoney:
             output = min(job.output_tokens, affordable_output(hold, job.prompt_tokens, job.weights))
             held = replace(job, hold_tokens=hold, output_tokens=output)
             if idempotency is not None:
-                self._claim_key(session, idempotency, held.id)
+                claim_key(session, idempotency, held.id)
             store_new(self._jobs, held, session)
             movement = Movement(f"{job.id}:hold", job.account_id, EntryKind.HOLD, job.actor_id or job.account_id)
             self._write(session, movement, _after(before, -hold, hold), -hold, hold, job_id=job.id)
@@ -108,7 +122,7 @@ class MongoMoney:
         def transaction(session: ClientSession) -> Wallet:
             wallet = self._move(session, movement, amount)
             if idempotency is not None:
-                self._claim_key(session, idempotency, movement.entry_id)
+                claim_key(session, idempotency, movement.entry_id)
             return to_wallet(wallet)
 
         return self._once(transaction, movement.account_id, idempotency)
@@ -126,7 +140,7 @@ class MongoMoney:
                 raise BalanceChanged(available=wallet["available"], held=wallet["held"])
             moved = self._move(session, movement, amount - wallet["available"])
             if idempotency is not None:
-                self._claim_key(session, idempotency, movement.entry_id)
+                claim_key(session, idempotency, movement.entry_id)
             return to_wallet(moved)
 
         return self._once(transaction, movement.account_id, idempotency)
@@ -245,17 +259,6 @@ class MongoMoney:
                 "actor_id": movement.actor_id,
                 "reason": movement.reason,
                 "job_id": job_id,
-                "created_at": datetime.now(UTC),
-            },
-            session=session,
-        )
-
-    def _claim_key(self, session: ClientSession, key: IdempotencyKey, result_id: str) -> None:
-        self._idempotency.insert_one(
-            {
-                "_id": key_id(key),
-                "fingerprint": key.fingerprint,
-                "result_id": result_id,
                 "created_at": datetime.now(UTC),
             },
             session=session,

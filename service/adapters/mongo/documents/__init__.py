@@ -14,6 +14,7 @@ from service.adapters.mongo.documents.chat import (
 )
 from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
+from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
 
 __all__ = [
@@ -31,7 +32,10 @@ __all__ = [
     "LedgerDocument",
     "MessageDocument",
     "ModelDocument",
+    "PaymentDocument",
+    "RedeemCodeDocument",
     "SessionDocument",
+    "TestPaymentDocument",
     "UsageDocument",
     "WalletDocument",
     "create_indexes",
@@ -53,6 +57,9 @@ DOCUMENTS = (
     EndpointDocument,
     DeliveryDocument,
     DeliverySlotsDocument,
+    PaymentDocument,
+    RedeemCodeDocument,
+    TestPaymentDocument,
     ModelDocument,
     AssistantDocument,
 )

@@ -2,7 +2,16 @@
 and `/api/keys` and `/api/webhooks`."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.gateway import auth, billing, chat, context, keys, webhooks
+from service.api.blueprints.gateway import (
+    auth,
+    billing,
+    chat,
+    context,
+    keys,
+    payment_notices,
+    payments,
+    webhooks,
+)
 
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     auth.blueprint,
@@ -10,5 +19,7 @@ BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     chat.blueprint,
     context.blueprint,
     billing.blueprint,
+    payments.blueprint,
+    payment_notices.blueprint,
     webhooks.blueprint,
 )

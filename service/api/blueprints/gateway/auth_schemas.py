@@ -17,7 +17,8 @@ EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI1YjBlIn0.c2lnbmF0dXJl"  # noqa:
 _EMAIL = validate.Email(error="not_email")
 
 
-def _email(value: str) -> None:
+def check_email(value: str) -> None:
+    """Raises ValidationError."""
     # Addresses in other scripts than Latin are valid too, but can't be folded and compared reliably.
     if not value.isascii():
         raise ValidationError("not_email")
@@ -57,7 +58,7 @@ class NewAccount(Input):
             "description": "Letters and digits of one alphabet and `._-@+`. Required unless `email` is given.",
         },
     )
-    email = Text(load_default=None, max_length=254, validate=[_email], metadata={"format": "email"})
+    email = Text(load_default=None, max_length=254, validate=[check_email], metadata={"format": "email"})
     password = Password()
     first_name = Text(load_default="", max_length=100, data_key="first_name")
     last_name = Text(load_default="", max_length=100, data_key="last_name")

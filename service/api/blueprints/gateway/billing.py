@@ -1,9 +1,10 @@
 """`/api/billing`: what an account has, what it used, and how it gets more."""
 
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import Any
 
-from flask import Response
+from flask import Response, jsonify
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header
@@ -14,18 +15,22 @@ from service.api.blueprints.gateway.billing_schemas import (
     Usage,
     UsageQuery,
 )
+from service.api.blueprints.gateway.payments_schemas import Ordered
 from service.api.headers import idempotency_key
 from service.api.ledger import CSV, CSV_EXAMPLE, LedgerQuery, as_csv, ledger_body, wants_csv
+from service.api.payments import payment_body
 from service.api.schemas import NewBalance, OwnerQuery
 from service.api.state import services
 from service.domain.accounts import Actor
 from service.domain.errors import ValidationFailed
 from service.domain.keys import Scope
+from service.usecases.payments import Order, Started
 
 blueprint = ApiBlueprint("billing", __name__, url_prefix="/api/billing", description="Balance, ledger and usage")
 
 USAGE_DAYS = 30
 MAX_USAGE_DAYS = 366
+_ORDERED = Ordered()
 
 
 @blueprint.route("", methods=["GET"])
@@ -82,18 +87,32 @@ def usage(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 
 @blueprint.route("/topup", methods=["POST"])
 @authenticated("owner", Scope.BILLING_TOPUP)
-@fails_with(404, 409)
+@fails_with(404, 409, 429)
 @takes_header("Idempotency-Key")
 @blueprint.arguments(TopUp)
-@blueprint.response(200, NewBalance, description="Credited")
-def top_up(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+@blueprint.response(200, NewBalance, description="Credited at once")
+@blueprint.alt_response(202, schema=Ordered, description="To be paid: the balance changes when it is", success=True)
+def top_up(given: dict[str, Any], *, actor: Actor) -> dict[str, Any] | Response:
     """Top up a balance
 
-    An admin credits anybody at once, and an API key with the scope `billing:topup` its own end users. Paying by
-    oneself is not possible yet: 403 says whom to ask.
+    An admin credits anybody at once, and an API key with the scope `billing:topup` its own end users. A person pays:
+    202 with the payment's id and the `confirmationUrl` at which to pay; what tokens cost is told by
+    `GET /api/billing/topup`. Where nobody pays by themselves, 403 says whom to ask.
     """
-    wallet = services().billing.top_up(actor, given["user_id"], given["amount"], idempotency_key(actor, given))
+    key = idempotency_key(actor, given)
+    if not services().billing.credits_at_once(actor):
+        order = Order(given["amount"], given["email"], given["phone"])
+        return _ordered(services().paying.payments.start(actor, given["user_id"], order, key))
+    wallet = services().billing.top_up(actor, given["user_id"], given["amount"], key)
     return {"success": True, "current_balance": wallet.available}
+
+
+def _ordered(started: Started) -> Response:
+    balance = {"success": True, "current_balance": started.wallet.available}
+    response = jsonify(_ORDERED.dump({**balance, **payment_body(started.payment)}))
+    response.status_code = HTTPStatus.ACCEPTED
+    response.headers["Location"] = f"/api/billing/payments/{started.payment.id}"
+    return response
 
 
 def _period(first: date | None, last: date | None) -> tuple[date, date]:

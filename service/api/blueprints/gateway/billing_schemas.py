@@ -2,8 +2,10 @@
 
 from marshmallow import fields
 
-from service.api.fields import Choice, Day, Input, Output, Record, Whole
+from service.api.blueprints.gateway.auth_schemas import check_email
+from service.api.fields import Choice, Day, Input, Output, Record, Text, Whole
 from service.api.ledger import EXAMPLE_ENTRY, LedgerEntry
+from service.api.payments import Phone
 from service.api.schemas import (
     EXAMPLE_CURSOR,
     EXAMPLE_ID,
@@ -57,7 +59,20 @@ class Usage(Output):
 
 
 class TopUp(Input):
-    EXAMPLE = {"userId": EXAMPLE_ID, "amount": 100000}
+    EXAMPLE = {"userId": EXAMPLE_ID, "amount": 1000000}
 
     user_id = OwnerId()
     amount = Whole(least=1, most=MAX_TOKENS, required=True, metadata={"description": "Tokens to add."})
+    email = Text(
+        load_default=None,
+        max_length=254,
+        validate=[check_email],
+        metadata={
+            "format": "email",
+            "description": "Of who pays: where the receipt goes; the account's own by default.",
+        },
+    )
+    phone = Phone(
+        load_default=None,
+        metadata={"description": "The same for a receipt by SMS, with the country code.", "example": "+79001234567"},
+    )

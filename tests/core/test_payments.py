@@ -1,0 +1,448 @@
+"""People pay by YooKassa: whatever is lost, repeated, forged or killed, what was paid is credited once."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from pydantic import SecretStr
+from pymongo.database import Database
+
+from devstack.yookassa_control import YooKassaControl
+from service.bootstrap import Container
+from service.domain.accounts import Actor, Role
+from service.domain.errors import (
+    Forbidden,
+    IdempotencyMismatch,
+    NotFound,
+    PaymentUnavailable,
+    RateLimited,
+    RegistrationRequired,
+    TopUpUnavailable,
+    ValidationFailed,
+)
+from service.domain.payments import PaymentStatus, ProviderName
+from service.usecases.payments import NOTICES_PER_MINUTE, STARTS_PER_HOUR, UNKNOWN_NOTICES_PER_MINUTE, Order
+from service.usecases.ports import PaymentQuery
+from tests.core.checker import check_money
+from tests.core.conftest import Build
+from tests.core.paying import PRICE, TOKENS, age, notify, now_of, start, sweep
+from tests.core.support import ROOT, NewActor, at_once, key, wallet
+
+NOTICES = 10
+
+
+@pytest.fixture
+def actor(db: Database, new_actor: NewActor) -> Actor:
+    return new_actor(100)
+
+
+def test_a_payment_is_ordered_and_credits_nothing_yet(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    started = shop.paying.payments.start(actor, None, Order(TOKENS), None)
+
+    (ordered,) = yookassa.payments()
+    payment = started.payment
+    assert (payment.status, payment.provider, payment.tokens) == (PaymentStatus.PENDING, ProviderName.YOOKASSA, TOKENS)
+    assert payment.provider_id == ordered["id"]
+    assert payment.confirmation_url == ordered["confirmation"]["confirmation_url"]
+    assert ordered["amount"] == {"value": PRICE, "currency": "RUB"}
+    assert ordered["metadata"] == {"payment_id": payment.id}
+    assert started.wallet.available == 100
+    assert wallet(shop, actor) == (100, 0)
+    (call,) = yookassa.calls("create")
+    assert call["key"] == payment.id
+    assert "receipt" not in call["body"]
+    check_money(db)
+
+
+def test_a_notification_credits_what_yookassa_confirms(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    yookassa.pay(payment.provider_id)
+
+    notify(shop, payment)
+
+    credited = now_of(shop, actor, payment)
+    assert (credited.status, credited.confirmed_by) == (PaymentStatus.SUCCEEDED, "system")
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    entry = db.ledger.find_one({"_id": f"payment:{payment.id}"})
+    assert (entry["kind"], entry["amount"], entry["actor_id"]) == ("topup", TOKENS, "system")
+    check_money(db)
+
+
+def test_ten_notifications_at_once_and_a_sweep_credit_once(
+    build_shop: Build, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    shops = [build_shop() for _ in range(3)]
+    payment = start(shops[0], actor)
+    yookassa.pay(payment.provider_id)
+
+    results = at_once([partial(notify, shops[n % 3], payment) for n in range(NOTICES)])
+    sweep(shops[1], db)
+    notify(shops[2], payment)
+
+    assert results == [None] * NOTICES
+    assert wallet(shops[0], actor) == (100 + TOKENS, 0)
+    assert db.ledger.count_documents({"kind": "topup"}) == 1
+    check_money(db)
+
+
+def test_a_lost_notification_is_made_up_for(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    yookassa.pay(payment.provider_id)
+    sweep(shop, db)
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    assert "next_check_at" not in db.payments.find_one({"_id": payment.id})
+    check_money(db)
+
+
+def test_a_forged_notification_credits_nothing(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, new_actor: NewActor
+) -> None:
+    """For a payment that is unpaid, for none, and for one of somebody else that is paid."""
+    unpaid, paid = start(shop, actor), start(shop, new_actor(0))
+    yookassa.pay(paid.provider_id)
+
+    notify(shop, unpaid)
+    notify(shop, "22d6d597-000f-5000-9000-145f6df21d6f")
+    notify(shop, paid)
+
+    assert now_of(shop, actor, unpaid).status is PaymentStatus.PENDING
+    assert wallet(shop, actor) == (100, 0)
+    assert db.ledger.count_documents({"kind": "topup"}) == 1
+    check_money(db)
+
+
+def test_a_payment_of_the_shop_that_is_not_ours_credits_nothing(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    """The shop may sell other things too: without our id in its metadata a payment means nothing here."""
+    payment = start(shop, actor)
+    db.payments.delete_one({"_id": payment.id})
+    yookassa.pay(payment.provider_id)
+    notify(shop, payment)
+    assert wallet(shop, actor) == (100, 0)
+
+
+@pytest.mark.parametrize("amount", [{"value": "1.00"}, {"value": "1000.00"}, {"currency": "USD"}])
+def test_another_amount_is_an_operators_case(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, amount: dict[str, str]
+) -> None:
+    payment = start(shop, actor)
+    yookassa.pay(payment.provider_id, amount=amount)
+
+    notify(shop, payment)
+    sweep(shop, db)
+
+    flagged = now_of(shop, actor, payment)
+    assert (flagged.status, flagged.problem) == (PaymentStatus.PENDING, "another_amount")
+    assert flagged.next_check_at is None
+    assert wallet(shop, actor) == (100, 0)
+    assert shop.paying.desk.cancel(ROOT, payment.id, "paid back").status is PaymentStatus.CANCELLED
+    check_money(db)
+
+
+def test_a_payment_that_the_provider_gave_up_is_cancelled(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    by_notice, by_sweep = start(shop, actor), start(shop, actor)
+    for payment in (by_notice, by_sweep):
+        yookassa.let_expire(payment.provider_id)
+    notify(shop, by_notice)
+    sweep(shop, db)
+    for payment in (by_notice, by_sweep):
+        ended = now_of(shop, actor, payment)
+        assert (ended.status, ended.cancel_reason) == (PaymentStatus.CANCELLED, "expired_on_confirmation")
+    assert wallet(shop, actor) == (100, 0)
+    check_money(db)
+
+
+def test_money_that_comes_after_we_stopped_waiting_is_credited(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    shop.paying.desk.cancel(ROOT, payment.id, "changed their mind")
+    yookassa.pay(payment.provider_id)
+    notify(shop, payment)
+    assert now_of(shop, actor, payment).status is PaymentStatus.SUCCEEDED
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
+
+
+FAULTS = ["500", "202", "429", "409", "reset", "hang", "garbage", "done_500", "done_reset", "done_hang"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_order_without_an_answer_is_placed_later_and_once(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, fault: str
+) -> None:
+    yookassa.rule("create", fault, times=1)
+    with pytest.raises(PaymentUnavailable) as refused:
+        start(shop, actor, key(actor))
+    payment = shop.paying.payments.get(actor, refused.value.extra["paymentId"])
+    assert (payment.status, payment.confirmation_url) == (PaymentStatus.PENDING, None)
+
+    again = start(shop, actor, key(actor))
+    sweep(shop, db)
+
+    assert again.id == payment.id
+    (ordered,) = yookassa.payments()
+    assert again.confirmation_url == ordered["confirmation"]["confirmation_url"]
+    assert {call["key"] for call in yookassa.calls("create")} == {payment.id}
+    assert len({call["body"] for call in yookassa.calls("create")}) == 1
+    check_money(db)
+
+
+@pytest.mark.parametrize("fault", ["500", "done_reset"])
+def test_the_sweep_places_what_was_left(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, fault: str
+) -> None:
+    yookassa.rule("create", fault, times=1)
+    with pytest.raises(PaymentUnavailable):
+        start(shop, actor)
+    sweep(shop, db)
+    (payment,) = shop.paying.payments.page(actor, None, PaymentQuery()).items
+    (ordered,) = yookassa.payments()
+    assert payment.provider_id == ordered["id"]
+    yookassa.pay(ordered["id"])
+    notify(shop, payment)
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
+
+
+def test_a_notification_that_overtakes_the_answer_is_understood(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    """Our row doesn't know yet what the provider calls it; the provider knows what we call it."""
+    yookassa.rule("create", "done_reset", times=1)
+    with pytest.raises(PaymentUnavailable):
+        start(shop, actor)
+    (ordered,) = yookassa.payments()
+    yookassa.pay(ordered["id"])
+
+    notify(shop, ordered["id"])
+
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
+
+
+def test_a_refused_order_is_cancelled(shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor) -> None:
+    yookassa.rule("create", "refuse")
+    with pytest.raises(PaymentUnavailable) as refused:
+        start(shop, actor)
+    payment = shop.paying.payments.get(actor, refused.value.extra["paymentId"])
+    assert payment.status is PaymentStatus.CANCELLED
+    assert payment.cancel_reason == "refused: 400 invalid_request receipt.customer"
+
+
+def test_a_wrong_secret_key_is_told_to_operators_only(
+    build_shop: Build, db: Database, actor: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = build_shop(yookassa_secret_key=SecretStr("live_wrong-one"))
+    with pytest.raises(PaymentUnavailable) as refused:
+        start(shop, actor)
+    assert "live_wrong-one" not in f"{refused.value} {refused.value.extra} {caplog.text}"
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "reset", "hang", "garbage"])
+def test_a_notification_while_the_provider_is_away_is_remembered(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, fault: str
+) -> None:
+    payment = start(shop, actor)
+    yookassa.pay(payment.provider_id)
+    yookassa.rule("read", fault, times=1)
+    notify(shop, payment)
+    assert wallet(shop, actor) == (100, 0)
+
+    # Due at once, whenever it would have been.
+    db.leases.delete_many({})
+    assert shop.paying.sweep()
+
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
+
+
+def test_the_sweep_stops_asking_a_provider_that_is_away(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    for _ in range(3):
+        start(shop, actor)
+    yookassa.rule("read", "500")
+    sweep(shop, db)
+    assert len(yookassa.calls("read")) == 1
+
+
+def test_one_worker_sweeps_at_a_time(build_shop: Build, db: Database) -> None:
+    one, other = build_shop(), build_shop()
+    assert one.paying.sweep()
+    assert not other.paying.sweep()
+    assert one.paying.sweep()
+
+
+def test_payments_that_nobody_finishes_end(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    unpaid, young = start(shop, actor), start(shop, actor)
+    yookassa.rule("create", "500", times=1)
+    with pytest.raises(PaymentUnavailable) as refused:
+        start(shop, actor)
+    unplaced = shop.paying.payments.get(actor, refused.value.extra["paymentId"])
+    age(db, unpaid, days=8)
+    age(db, unplaced, hours=24)
+
+    sweep(shop, db)
+
+    ended = {payment.id: now_of(shop, actor, payment) for payment in (unpaid, unplaced)}
+    assert {payment.cancel_reason for payment in ended.values()} == {"expired"}
+    assert now_of(shop, actor, young).status is PaymentStatus.PENDING
+    assert len(yookassa.calls("create")) == 3, "a lapsed key would order it anew"
+    check_money(db)
+
+
+def test_a_payment_is_looked_at_ever_less_often(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    pauses = []
+    for days in (0, 0.03, 0.5, 3):
+        age(db, payment, days=days)
+        sweep(shop, db)
+        row = db.payments.find_one({"_id": payment.id})
+        pauses.append(round((row["next_check_at"] - datetime.now(UTC)).total_seconds()))
+    assert pauses == [1, 4, 30, 120]
+
+
+def test_a_known_idempotency_key_leads_to_the_same_payment(
+    build_shop: Build, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    shops = [build_shop() for _ in range(3)]
+    results = at_once([partial(start, shops[n % 3], actor, key(actor)) for n in range(9)])
+    assert {payment.id for payment in results} == {results[0].id}
+    assert len(yookassa.payments()) == 1
+    with pytest.raises(IdempotencyMismatch):
+        start(shops[0], actor, key(actor, fingerprint="another body"))
+    assert start(shops[0], actor, key(actor, "another key")).id != results[0].id
+
+
+@pytest.mark.parametrize("tokens", [1, 99_999, 500_000_001])
+def test_an_amount_beyond_the_limits_is_refused(shop: Container, db: Database, actor: Actor, tokens: int) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        start(shop, actor, tokens=tokens)
+    assert refused.value.details == {"amount": ["range:100000:500000000"]}
+    assert db.payments.count_documents({}) == 0
+
+
+def test_receipts_are_passed_through(build_shop: Build, db: Database, yookassa: YooKassaControl, actor: Actor) -> None:
+    shop = build_shop(receipt_vat_code=4, receipt_tax_system_code=2)
+    with pytest.raises(ValidationFailed) as refused:
+        start(shop, actor)
+    assert refused.value.details == {"email": ["receipt_contact"]}
+
+    start(shop, actor, phone="79001234567")
+    db.accounts.update_one({"_id": actor.account_id}, {"$set": {"email": "anna@example.com"}})
+    start(shop, actor)
+
+    first, second = (json.loads(call["body"])["receipt"] for call in yookassa.calls("create"))
+    assert first["customer"] == {"phone": "79001234567"}
+    assert second["customer"] == {"email": "anna@example.com"}
+    assert first["tax_system_code"] == 2
+    assert first["items"] == [
+        {
+            "description": f"Пополнение баланса: {TOKENS} токенов",
+            "quantity": "1.00",
+            "amount": {"value": PRICE, "currency": "RUB"},
+            "vat_code": 4,
+            "payment_subject": "service",
+            "payment_mode": "full_prepayment",
+        }
+    ]
+
+
+def test_guests_register_first(shop: Container, db: Database, new_actor: NewActor) -> None:
+    with pytest.raises(RegistrationRequired):
+        start(shop, new_actor(0, Role.GUEST))
+
+
+def test_where_nobody_pays_it_says_whom_to_ask(build: Build, db: Database, actor: Actor) -> None:
+    with pytest.raises(TopUpUnavailable):
+        start(build(payment_provider="off"), actor)
+    with pytest.raises(NotFound):
+        notify(build(payment_provider="off"), "22d6d597-000f-5000-9000-145f6df21d6f")
+
+
+def test_payments_are_their_payers_alone(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, new_actor: NewActor
+) -> None:
+    payment, stranger = start(shop, actor), new_actor()
+    with pytest.raises(Forbidden):
+        shop.paying.payments.get(stranger, payment.id)
+    with pytest.raises(Forbidden):
+        shop.paying.payments.page(stranger, actor.account_id, PaymentQuery())
+    with pytest.raises(NotFound):
+        shop.paying.payments.get(actor, "nothing")
+    assert shop.paying.payments.page(stranger, None, PaymentQuery(account_id=actor.account_id)).items == []
+    assert shop.paying.payments.get(ROOT, payment.id).id == payment.id
+    assert db.audit.find_one({"action": "payment.read"})["subject_id"] == actor.account_id
+
+
+def test_guessed_notifications_are_throttled(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    """Each would cost a question to the provider; those about payments that we know are heard all the same."""
+    payment = start(shop, actor)
+    yookassa.pay(payment.provider_id)
+    for number in range(UNKNOWN_NOTICES_PER_MINUTE):
+        notify(shop, f"unknown-{number}")
+    with pytest.raises(RateLimited):
+        notify(shop, "unknown-again")
+    notify(shop, payment)
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+
+
+def test_notifications_without_end_are_left_to_the_sweep(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    for _ in range(NOTICES_PER_MINUTE + 5):
+        notify(shop, payment)
+    assert len(yookassa.calls("read")) == NOTICES_PER_MINUTE
+    yookassa.pay(payment.provider_id)
+    notify(shop, payment)
+    assert wallet(shop, actor) == (100, 0)
+
+    assert shop.paying.sweep()
+
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
+
+
+def test_a_stranger_while_the_provider_is_away_is_to_come_again(
+    shop: Container, db: Database, yookassa: YooKassaControl
+) -> None:
+    yookassa.rule("read", "500")
+    with pytest.raises(PaymentUnavailable):
+        notify(shop, "unknown")
+
+
+def test_nobody_starts_payments_without_end(shop: Container, db: Database, actor: Actor) -> None:
+    for _ in range(STARTS_PER_HOUR):
+        start(shop, actor)
+    with pytest.raises(RateLimited):
+        start(shop, actor)
+
+
+def test_a_provider_that_is_gone_from_the_settings_harms_no_other(
+    shop: Container, build: Build, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    """Its payments wait until it is configured again."""
+    payment = start(shop, actor)
+    yookassa.pay(payment.provider_id)
+    sweep(build(payment_provider="manual"), db)
+    assert now_of(shop, actor, payment).status is PaymentStatus.PENDING
+    sweep(shop, db)
+    assert now_of(shop, actor, payment).status is PaymentStatus.SUCCEEDED
