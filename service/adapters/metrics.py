@@ -27,6 +27,7 @@ JOB_SECONDS = Histogram("chat_job_seconds", "From acceptance to the final state"
 TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
+BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 
 
@@ -36,6 +37,10 @@ class Metrics:
         REQUESTS.labels(method, route, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
         RESPONSE_BYTES.labels(route).observe(response_bytes)
+
+    def bot_reply(self, outcome: str) -> None:
+        """`queued`, `running`, `done`, or the code of an error."""
+        BOT_REPLIES.labels(outcome).inc()
 
     def job_accepted(self, job: Job) -> None:
         JOBS_ACCEPTED.labels(job.channel, job.model).inc()

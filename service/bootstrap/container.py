@@ -30,6 +30,7 @@ from service.usecases.deliver import DeliverService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, Throttle
+from service.usecases.links import LinkService
 from service.usecases.owners import Owners
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
@@ -54,6 +55,7 @@ class Container:
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
+    links: LinkService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -72,12 +74,13 @@ def build(settings: Settings) -> Container:
     deposits = Deposits(money=outside.money, replays=replays)
     auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
     owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
+    keys = MongoKeys()
     jobs = _job_service(settings, outside, owners, replays)
     return Container(
         settings=settings,
         accounts=_account_service(settings, outside),
         keys=KeyService(
-            keys=MongoKeys(),
+            keys=keys,
             accounts=outside.accounts,
             catalog=outside.catalog,
             auditor=auditor,
@@ -114,6 +117,16 @@ def build(settings: Settings) -> Container:
             bell=outside.delivery_bell,
             policy=settings.callback_policy,
             clock=outside.clock,
+        ),
+        links=LinkService(
+            links=outside.links,
+            keys=keys,
+            accounts=outside.accounts,
+            money=outside.money,
+            owners=owners,
+            rate_limits=outside.rate_limits,
+            clock=outside.clock,
+            secret=settings.jwt_secret_key.get_secret_value(),
         ),
         run=_run_service(settings, outside),
         deliver=DeliverService(

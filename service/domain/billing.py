@@ -24,6 +24,7 @@ class EntryKind(StrEnum):
     ADJUST = "adjust"
     SET = "set"
     LOSS = "loss"
+    LINK = "link"
 
 
 @dataclass(frozen=True, slots=True)

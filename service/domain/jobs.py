@@ -37,7 +37,8 @@ class Job:
     `attempt` counts claims and is the fence: a write of an older attempt matches nothing. `context_version` is the
     session's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
-    program calls the account, if it is one of its end users. Tokens are whole numbers.
+    program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
+    `locale` is the language of the job's own texts, None for the usual one. Tokens are whole numbers.
     `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
     """
 
@@ -73,6 +74,9 @@ class Job:
     finish_reason: str | None = None
     error_code: str | None = None
     external_user_id: str | None = None
+    end_user_id: str | None = None
+    program_id: str | None = None
+    locale: str | None = None
     destinations: tuple[str, ...] = ()
 
     @property

@@ -48,6 +48,12 @@ class JobEvents(Protocol):
         """Yields a function that waits up to so many seconds and says whether the job is final."""
 
 
+class CountAttempt(Protocol):
+    """`RateLimits.hit` or `RateLimits.peek`, as an argument."""
+
+    def __call__(self, name: str, key: str, limit: int, per_seconds: int) -> int | None: ...
+
+
 class RateLimits(Protocol):
     def hit(self, name: str, key: str, limit: int, per_seconds: int, cost: int = 1) -> int | None:
         """Count `cost`; returns None, or when over the limit the seconds until it is worth trying again."""

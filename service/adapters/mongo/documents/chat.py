@@ -68,6 +68,9 @@ class JobDocument(Stored):
     finish_reason = StringField()
     error_code = StringField()
     external_user_id = StringField()
+    end_user_id = StringField()
+    program_id = StringField()
+    locale = StringField()
 
     meta = {
         "collection": "jobs",
@@ -76,6 +79,14 @@ class JobDocument(Stored):
             ("account_id", "status", "-created_at", "-id"),
             ("status", "-created_at", "-id"),
             ("-created_at", "-id"),
+            {
+                "fields": ["end_user_id", "-created_at", "-id"],
+                "partialFilterExpression": {"end_user_id": {"$gt": ""}},
+            },
+            {
+                "fields": ["end_user_id", "status", "-created_at", "-id"],
+                "partialFilterExpression": {"end_user_id": {"$gt": ""}},
+            },
             {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
         ],
