@@ -4,13 +4,14 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from service.api import bot as bot_replies
 from service.api import docs, errors, observe, ops, state, tokens
 from service.api.arguments import KIB
-from service.api.blueprints import admin, gateway
+from service.api.blueprints import admin, bot, gateway
 from service.api.openapi import DocumentedApi
 from service.bootstrap import Container
 
-SURFACES = (*gateway.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
+SURFACES = (*gateway.BLUEPRINTS, *bot.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
 
 
 class _Json(DefaultJSONProvider):
@@ -41,6 +42,7 @@ def create_app(container: Container) -> Flask:
         api.register_blueprint(surface)
     docs.install(app, api)
     errors.install(app, container.outages)
+    bot_replies.install()
     _trust_proxies(app, settings.trusted_proxies)
     return app
 

@@ -1,12 +1,13 @@
 """The gateway: `/api/auth`, `/api/chat`, `/api/context` and `/api/billing` as the technical specification has them,
-and `/api/keys` and `/api/webhooks`."""
+and `/api/keys`, `/api/link` and `/api/webhooks`."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.gateway import auth, billing, chat, context, keys, webhooks
+from service.api.blueprints.gateway import auth, billing, chat, context, keys, link, webhooks
 
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     auth.blueprint,
     keys.blueprint,
+    link.blueprint,
     chat.blueprint,
     context.blueprint,
     billing.blueprint,
