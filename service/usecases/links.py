@@ -102,11 +102,11 @@ class LinkService:
         """Link the end user that a program calls `user_id` to the account that this code is of.
 
         The same once more changes nothing. Raises LinkCodeInvalid, AccountLinked if the end user is linked to another
-        account, JobRunning while a question of the end user is open, RateLimited, AccountBlocked, ValidationFailed.
+        account, JobRunning while a question of the end user is open, RateLimited, AccountBlocked, Forbidden for
+        somebody else, and ValidationFailed for whoever is no end user of the program.
         """
-        if actor.key is None:
-            raise Forbidden("only a program has end users")
-        if actor.owner(user_id) == actor.account_id:
+        # Only a program has end users, and only they are linked.
+        if actor.owner(user_id) == actor.account_id or actor.key is None:
             raise ValidationFailed(details={"userId": ["end_user_required"]})
         end_user_id = self._owners.resolve(actor, user_id, "link.confirm")
         self._refuse_beyond(self._rate_limits.peek, actor, end_user_id)

@@ -95,6 +95,7 @@ def test_bad_input_names_the_field(bot: Program, body: dict[str, Any], field: st
 def test_who_may_not(vera: Caller, bot: Program, client: FlaskClient, program_for: Callable[..., Program]) -> None:
     assert bot.post(f"{LINK}/code").status_code == bot.get(LINK).status_code == 403
     assert vera.post(f"{LINK}/confirm", {"userId": "4242", "code": "AAAA-AAAA"}).status_code == 403
+    assert vera.post(f"{LINK}/confirm", {"userId": vera.id, "code": "AAAA-AAAA"}).status_code == 400
     guest = client.post("/api/auth/guest-login").json["token"]
     assert client.post(f"{LINK}/code", headers={"Authorization": f"Bearer {guest}"}).status_code == 403
     powerless = program_for(vera, ["chat"])

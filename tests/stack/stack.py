@@ -127,4 +127,5 @@ class Program(Person):
     def __init__(self, url: str, account_id: str, key_id: str, secret: str) -> None:
         super().__init__(url, account_id, "")
         self.key_id = key_id
+        self.secret = secret
         self._http.headers["X-API-Key"] = secret

@@ -81,7 +81,7 @@ def issue_code(*, actor: Actor) -> Any:
 
 
 @blueprint.route("/confirm", methods=["POST"])
-@authenticated("self", Scope.BOT)
+@authenticated("owner", Scope.BOT)
 @fails_with(409, 429)
 @blueprint.arguments(Confirmation)
 @blueprint.response(200, Linked, description="Linked; the same once more changes nothing")
