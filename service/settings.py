@@ -67,6 +67,7 @@ class Settings(PaymentSettings):
     argon2_parallelism: int = Field(default=4, ge=1)
 
     chat_wait_seconds: int = Field(default=0, ge=0, le=55)
+    bot_wait_seconds: int = Field(default=2, ge=0, le=55)
     max_history_length: int = Field(default=20, ge=2, le=100)
     rate_limit_per_minute: int = Field(default=60, ge=1)
     tokens_per_minute: int = Field(default=0, ge=0)

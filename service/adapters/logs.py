@@ -5,11 +5,15 @@ request bodies or query strings.
 """
 
 import logging
+import re
 import sys
-from typing import cast
+from typing import Any, cast
 
 import ecs_logging
 import structlog
+
+# An API key may be part of a path, and a path part of what a library says.
+_KEY = re.compile(r"tm_[A-Za-z0-9_-]{20,}")
 
 
 def configure(level: str, service_name: str) -> None:
@@ -23,6 +27,7 @@ def configure(level: str, service_name: str) -> None:
                 structlog.processors.format_exc_info,
                 _named(service_name),
                 cast(structlog.types.Processor, ecs_logging.StructlogFormatter()),
+                _masked_line,
             ],
         )
     )
@@ -40,6 +45,8 @@ def configure(level: str, service_name: str) -> None:
         "pymongo",
     ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # The web server's own, of requests that it can't even read; its handlers are not ours.
+    logging.getLogger("gunicorn.error").addFilter(_Masked())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -50,6 +57,23 @@ def configure(level: str, service_name: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def masked(text: str) -> str:
+    """The text without API keys."""
+    return _KEY.sub("tm_***", text)
+
+
+def _masked_line(_logger: object, _method: str, line: Any) -> str:
+    return masked(str(line))
+
+
+class _Masked(logging.Filter):
+    """For loggers whose lines go elsewhere."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), ()
+        return True
 
 
 def _named(service_name: str) -> structlog.types.Processor:

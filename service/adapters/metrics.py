@@ -32,6 +32,7 @@ FIRST_SHOWN_SECONDS = Histogram(
     "chat_first_token_seconds", "From acceptance to the first piece of a streamed answer", ("model",), buckets=_SECONDS
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
+BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
@@ -43,6 +44,10 @@ class Metrics:
         REQUESTS.labels(method, route, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
         RESPONSE_BYTES.labels(route).observe(response_bytes)
+
+    def bot_reply(self, outcome: str) -> None:
+        """`queued`, `running`, `done`, or the code of an error."""
+        BOT_REPLIES.labels(outcome).inc()
 
     def job_accepted(self, job: Job) -> None:
         JOBS_ACCEPTED.labels(job.channel, job.model).inc()

@@ -4,13 +4,14 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from service.api import bot as bot_replies
 from service.api import docs, errors, observe, ops, state, test_payment_page, tokens
 from service.api.arguments import KIB
-from service.api.blueprints import admin, gateway
+from service.api.blueprints import admin, bot, gateway
 from service.api.openapi import DocumentedApi
 from service.bootstrap import Container
 
-SURFACES = (*gateway.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
+SURFACES = (*gateway.BLUEPRINTS, *bot.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
 
 
 class _Json(DefaultJSONProvider):
@@ -42,6 +43,7 @@ def create_app(container: Container) -> Flask:
     docs.install(app, api)
     test_payment_page.install(app, container.paying.test_payments)
     errors.install(app, container.outages)
+    bot_replies.install()
     _trust_proxies(app, settings.trusted_proxies)
     return app
 

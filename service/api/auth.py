@@ -1,7 +1,7 @@
 """Who is asking: the decorators that every route wears one of.
 
 People send a token as `Authorization: Bearer`, programs an API key as `X-API-Key` or in the token's place. Of two
-credentials the token counts.
+credentials the token counts. On the routes of the bot profile a key may be part of the path, and then it alone counts.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ Access = Literal["public", "self", "private", "owner", "support", "admin"]
 View = TypeVar("View", bound=Callable[..., Any])
 
 API_KEY_HEADER = "X-API-Key"
+KEY_IN_PATH = "api_key"
 
 
 def public(view: View) -> View:
@@ -44,6 +45,7 @@ def authenticated(access: Access, scope: Scope | None = None) -> Callable[[Calla
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            kwargs.pop(KEY_IN_PATH, None)
             actor = _recognise()
             if actor.key is not None:
                 _check_scope(actor.key, scope)
@@ -83,6 +85,9 @@ def _bearer() -> str:
 
 
 def _recognise() -> Actor:
+    in_path = (request.view_args or {}).get(KEY_IN_PATH)
+    if in_path is not None:
+        return _recognise_key(in_path)
     if "Authorization" not in request.headers and API_KEY_HEADER in request.headers:
         return _recognise_key(request.headers[API_KEY_HEADER].strip())
     bearer = _bearer()
@@ -94,6 +99,7 @@ def _recognise() -> Actor:
 def _recognise_key(secret: str) -> Actor:
     found = services().keys.recognise(secret)
     remember(found.account)
+    state().account_locale = found.key.locale or found.account.locale
     structlog.contextvars.bind_contextvars(key_id=found.key.id)
     return Actor(
         account_id=found.account.id,

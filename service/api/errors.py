@@ -4,12 +4,12 @@ Every error body is `{"error", "code", "message", "requestId"}`, with `details` 
 keys where it has some. Raise `ServiceError`s; nothing here is for use cases.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from service.api.state import locale, services, state
@@ -28,6 +28,8 @@ from service.domain.texts import detail, text
 
 log = structlog.get_logger(__name__)
 
+# Of the bot profile, to which a cancelled question is one that failed.
+CANCELLED = "CANCELLED"
 STATUSES: Mapping[str, HTTPStatus] = {
     "MALFORMED_REQUEST": HTTPStatus.BAD_REQUEST,
     "INVALID_JSON": HTTPStatus.BAD_REQUEST,
@@ -35,6 +37,7 @@ STATUSES: Mapping[str, HTTPStatus] = {
     "INVALID_MESSAGE": HTTPStatus.BAD_REQUEST,
     "UNSAFE_CALLBACK_URL": HTTPStatus.BAD_REQUEST,
     "INVALID_CODE": HTTPStatus.BAD_REQUEST,
+    "LINK_CODE_INVALID": HTTPStatus.BAD_REQUEST,
     "UNAUTHORIZED": HTTPStatus.UNAUTHORIZED,
     "TOKEN_EXPIRED": HTTPStatus.UNAUTHORIZED,
     "BAD_CREDENTIALS": HTTPStatus.UNAUTHORIZED,
@@ -52,6 +55,9 @@ STATUSES: Mapping[str, HTTPStatus] = {
     "PAYMENT_STATE": HTTPStatus.CONFLICT,
     "PAYMENT_SPENT": HTTPStatus.CONFLICT,
     "CODE_USED": HTTPStatus.CONFLICT,
+    "JOB_RUNNING": HTTPStatus.CONFLICT,
+    "ACCOUNT_LINKED": HTTPStatus.CONFLICT,
+    CANCELLED: HTTPStatus.CONFLICT,
     "BALANCE_CHANGED": HTTPStatus.CONFLICT,
     "BALANCE_TOO_LOW": HTTPStatus.CONFLICT,
     "PAYLOAD_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -69,6 +75,16 @@ STATUSES: Mapping[str, HTTPStatus] = {
 # A refusal that will pass always says when, also if whoever raised it didn't know.
 _RETRY_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _RETRY_SECONDS = 1
+
+
+# How a failure is told to the clients of a surface that has a shape of its own, by how its paths begin.
+Shape = Callable[[str, ServiceError, int | None], Response]
+_SHAPES: dict[str, Shape] = {}
+
+
+def answer_under(prefix: str, shape: Shape) -> None:
+    """Have every failure of the paths below `prefix` answered by `shape`: its code, the error, seconds to wait."""
+    _SHAPES[prefix] = shape
 
 
 class MethodNotAllowed(ServiceError):
@@ -121,8 +137,11 @@ def _answer(code: str, error: ServiceError) -> Response:
     retry_after = error.retry_after_seconds
     if retry_after is None and status in _RETRY_STATUSES:
         retry_after = _RETRY_SECONDS
+    for prefix, shape in _SHAPES.items():
+        if request.path.startswith(prefix):
+            return shape(code, error, retry_after)
     language = locale()
-    params = {"seconds": retry_after, "limit": services().settings.max_body_kib, **error.params}
+    params = text_params(error, retry_after)
     body: dict[str, Any] = {
         "error": text(language, f"{code}.error", **params),
         "code": code,
@@ -138,6 +157,11 @@ def _answer(code: str, error: ServiceError) -> Response:
     if isinstance(error, Unauthorized | TokenExpired):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def text_params(error: ServiceError, retry_after: int | None) -> dict[str, Any]:
+    """What fills the placeholders of an error's texts."""
+    return {"seconds": retry_after, "limit": services().settings.max_body_kib, **error.params}
 
 
 def _top_up(error: ServiceError) -> dict[str, str]:
@@ -172,7 +196,7 @@ def _http(error: HTTPException) -> Response:
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: UnsupportedMediaType(),
     }
     response = respond(by_status.get(status, ValidationFailed()))
-    if status not in by_status:
+    if status not in by_status and response.status_code != HTTPStatus.OK:
         response.status_code = status
     for name, value in error.get_headers():
         if name.lower() != "content-type":

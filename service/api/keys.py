@@ -13,13 +13,16 @@ EXAMPLE_KEY = {
     "userId": EXAMPLE_ID,
     "name": "Бот в Telegram",
     "prefix": "tm_x7Qe2Zc",
-    "scopes": ["chat", "context", "billing:read"],
+    "scopes": ["chat", "context", "billing:read", "bot"],
     "waitSeconds": 25,
     "requestsPerMinute": 120,
     "tokensPerMinute": None,
     "maxOpenJobs": None,
     "assistant": None,
     "callbackHosts": ["bot.example.com"],
+    "partCharacters": None,
+    "textFormat": None,
+    "locale": None,
     "createdAt": EXAMPLE_TIME,
     "expiresAt": None,
     "previousUntil": None,
@@ -56,6 +59,9 @@ class Key(Output):
     max_open_jobs = fields.Integer(required=True, allow_none=True)
     assistant = fields.String(required=True, allow_none=True)
     callback_hosts = fields.List(fields.String(), required=True)
+    part_characters = fields.Integer(required=True, allow_none=True)
+    text_format = fields.String(required=True, allow_none=True)
+    locale = fields.String(required=True, allow_none=True)
     created_at = Moment(required=True)
     expires_at = Moment(required=True, allow_none=True)
     previous_until = Moment(

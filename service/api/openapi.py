@@ -14,6 +14,7 @@ from marshmallow import fields
 from werkzeug.routing import Rule
 
 from service.api import openapi_components as components
+from service.api.auth import KEY_IN_PATH
 from service.api.fields import IDENTIFIER, FlatObject, Input, NotYet, camel
 
 TITLE = "Talkmeter"
@@ -79,7 +80,9 @@ def _complete(operation: dict[str, Any], rule: Rule, view: Any, item: dict[str, 
     """Everything that the route's kind says: identity, security, headers, errors."""
     operation["operationId"] = camel(rule.endpoint.replace(".", "_").replace("-", "_"))
     operation["x-access"] = view.access
-    operation["security"] = _security(view)
+    if getattr(view, "always_ok", False):
+        operation["x-always-ok"] = True
+    operation["security"] = _security(view, rule)
     names = ("X-Request-Id", "Accept-Language", *getattr(view, "header_names", ()))
     operation.setdefault("parameters", []).extend(components.parameter_ref(name) for name in names)
     responses: dict[str, Any] = operation.setdefault("responses", {})
@@ -100,7 +103,10 @@ def _complete(operation: dict[str, Any], rule: Rule, view: Any, item: dict[str, 
             }
 
 
-def _security(view: Any) -> list[dict[str, list[str]]]:
+def _security(view: Any, rule: Rule) -> list[dict[str, list[str]]]:
+    if KEY_IN_PATH in rule.arguments:
+        # The path itself is the credential, which OpenAPI has no word for.
+        return [{}]
     if getattr(view, "may_send_token", False):
         return [{}, {components.BEARER: []}]
     if view.access == "public":
@@ -110,6 +116,8 @@ def _security(view: Any) -> list[dict[str, list[str]]]:
 
 
 def _error_statuses(view: Any, has_body: bool, takes_input: bool) -> list[int]:
+    if getattr(view, "always_ok", False):
+        return []
     statuses = {*_ALWAYS, *getattr(view, "error_statuses", ())}
     if view.access != "public":
         statuses.update(_OF_TOKENS)

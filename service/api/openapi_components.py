@@ -5,7 +5,7 @@ from typing import Any
 
 from service.api.errors import STATUSES
 from service.api.headers import MAX_WAIT_SECONDS
-from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID, EXAMPLE_PAYMENT_ID
+from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID, EXAMPLE_PAYMENT_ID, EXAMPLE_SECRET
 from service.domain.texts import DEFAULT_LOCALE, text
 
 BEARER = "bearer"
@@ -13,6 +13,8 @@ API_KEY = "apiKey"
 PATH_EXAMPLES = {
     "jobId": EXAMPLE_JOB_ID,
     "keyId": EXAMPLE_KEY_ID,
+    "apiKey": EXAMPLE_SECRET,
+    "linkId": EXAMPLE_ID,
     "userId": EXAMPLE_ID,
     "webhookId": EXAMPLE_ID,
     "paymentId": EXAMPLE_PAYMENT_ID,

@@ -19,6 +19,7 @@ EXAMPLE_JOB_ID = "9f1c2b7a4e5d4f60a1b2c3d4e5f60718"
 EXAMPLE_CURSOR = "WzE3MDUzMTI4MDAsICI5ZjFjIl0"
 EXAMPLE_PAYMENT_ID = "0d5f8c3b9a7e4126b1c4d7e0f2a59386"
 EXAMPLE_KEY_ID = "c3a8e1f27d5b4690b1e4a7d2c9f03856"
+EXAMPLE_SECRET = "tm_x7Qe2Zc-YourKeyIsLongerAndShownOnlyThisOnce"  # noqa: S105 - of nobody
 EXAMPLE_TIME = "2024-01-15T10:00:00Z"
 EXAMPLE_CONTEXT = [
     {"role": "user", "content": "Как назвать кофейню у моря?"},

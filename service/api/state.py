@@ -5,6 +5,7 @@ Only this package looks here: use cases get plain values and an explicit `Actor`
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -19,12 +20,13 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 @dataclass
 class RequestState:
-    """`account_locale` is known once somebody has been recognised."""
+    """`account_locale` is known once somebody has been recognised, `balance` says whose it is, in the bot profile."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     account_id: str | None = None
     account_locale: str | None = None
+    balance: Callable[[], int] | None = None
 
 
 def install(app: Flask, container: Container) -> None:
@@ -49,12 +51,14 @@ def state() -> RequestState:
     return found
 
 
-def locale() -> str:
-    """The reader's language: the account's, else the first that the client accepts and we speak, else Russian."""
+def locale(otherwise: str | None = None) -> str:
+    """The reader's language: the key's or the account's, else the first that the client accepts and we speak, else
+    Russian, or `otherwise` if that is one of ours."""
     chosen = state().account_locale
     if chosen in LOCALES:
         return chosen
-    return request.accept_languages.best_match(LOCALES, DEFAULT_LOCALE) or DEFAULT_LOCALE
+    usual = otherwise if otherwise in LOCALES else DEFAULT_LOCALE
+    return request.accept_languages.best_match(LOCALES, usual) or usual
 
 
 def _request_id() -> str:

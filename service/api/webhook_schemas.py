@@ -16,12 +16,12 @@ from service.api.schemas import (
     NextCursor,
 )
 from service.domain.callback_urls import URL_MAX_CHARACTERS
-from service.domain.webhooks import JOB_EVENTS, PART_CHARACTERS, DeliveryStatus, EventType, WebhookFormat
+from service.domain.parts import PART_CHARACTERS, PART_LEAST, PART_MOST
+from service.domain.webhooks import JOB_EVENTS, DeliveryStatus, EventType, WebhookFormat
 
 MAX_FIELDS = 30
 MAX_OVERLAP_HOURS = 168
 OVERLAP_HOURS = 24
-PART_LEAST, PART_MOST = 100, 4096
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_\[\]-]+(?:\.[A-Za-z0-9_-]+)*")
 EXAMPLE_URL = "https://shop.example.com/talkmeter"
 EXAMPLE_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the documentation

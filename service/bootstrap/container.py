@@ -34,6 +34,7 @@ from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, Throttle
+from service.usecases.links import LinkService
 from service.usecases.owners import Owners
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
@@ -61,6 +62,7 @@ class Container:
     admin: AdminService
     webhooks: WebhookService
     paying: Paying
+    links: LinkService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -80,6 +82,7 @@ def build(settings: Settings) -> Container:
     deposits = Deposits(money=outside.money, replays=replays)
     auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
     owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
+    keys = MongoKeys()
     jobs = _job_service(settings, outside, owners, replays)
     figures = FiguresService(
         accounts=outside.accounts,
@@ -94,7 +97,7 @@ def build(settings: Settings) -> Container:
         settings=settings,
         accounts=_account_service(settings, outside),
         keys=KeyService(
-            keys=MongoKeys(),
+            keys=keys,
             accounts=outside.accounts,
             catalog=outside.catalog,
             auditor=auditor,
@@ -139,6 +142,16 @@ def build(settings: Settings) -> Container:
             clock=outside.clock,
         ),
         paying=connect_payments(settings, outside, owners=owners, replays=replays, auditor=auditor),
+        links=LinkService(
+            links=outside.links,
+            keys=keys,
+            accounts=outside.accounts,
+            money=outside.money,
+            owners=owners,
+            rate_limits=outside.rate_limits,
+            clock=outside.clock,
+            secret=settings.jwt_secret_key.get_secret_value(),
+        ),
         run=_run_service(settings, outside),
         deliver=DeliverService(
             deliveries=outside.deliveries,

@@ -21,6 +21,7 @@ from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.endpoints import MongoEndpoints
 from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.links import MongoLinks
 from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
@@ -73,6 +74,7 @@ class Outside:
     delivery_bell: ports.DeliveryBell
     deliveries: ports.Deliveries
     endpoints: ports.Endpoints
+    links: ports.Links
     webhook_sender: ports.WebhookSender
     payments: ports.Payments
     redeem_codes: ports.RedeemCodes
@@ -129,6 +131,7 @@ def connect(settings: Settings) -> Outside:
         delivery_bell=crash.armed(CeleryDeliveryBell(celery, redis, best_effort), "delivery_bell"),
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
+        links=MongoLinks(transactions, money),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),

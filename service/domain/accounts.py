@@ -35,7 +35,8 @@ class Role(StrEnum):
 class Account:
     """A person or program with a wallet. `login_keys` are the folded names it may log in by.
 
-    `external_id` is what an API key's program calls its end user; `key_id` is the key that first did.
+    `external_id` is what an API key's program calls its end user; `key_id` is the key that first did. An end user who
+    is linked to the account of a person asks on that one's wallet, in the dialog `link_id`.
     """
 
     id: str
@@ -53,6 +54,9 @@ class Account:
     last_seen_at: datetime | None = None
     external_id: str | None = None
     key_id: str | None = None
+    linked_account_id: str | None = None
+    link_id: str | None = None
+    linked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,16 @@ class Actor:
             return user_id
         raise Forbidden("somebody else's userId")
 
-    def reaches(self, account_id: str, external_id: str | None) -> bool:
-        """Whether a thing of this account, called `external_id` by its program, is the actor's to see and change."""
+    def reaches(self, account_id: str, external_id: str | None, end_user_id: str | None = None) -> bool:
+        """Whether a thing of this account, called `external_id` by its program, is the actor's to see and change.
+
+        `end_user_id` is for whom it was made, if that one is linked to the account and not the account itself.
+        """
         if account_id == self.account_id or self.is_admin:
             return True
-        return self.key is not None and external_id is not None and self.key.end_user_id(external_id) == account_id
+        if self.key is None or external_id is None:
+            return False
+        return self.key.end_user_id(external_id) == (end_user_id or account_id)
 
     def name_of(self, account_id: str, external_id: str | None) -> str:
         """The `userId` by which the actor knows this account."""

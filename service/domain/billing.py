@@ -26,6 +26,7 @@ class EntryKind(StrEnum):
     ADJUST = "adjust"
     SET = "set"
     LOSS = "loss"
+    LINK = "link"
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,24 @@ class IdempotencyMismatch(ServiceError):
     code = "IDEMPOTENCY_MISMATCH"
 
 
+class JobRunning(ServiceError):
+    """A question is being answered, and what was asked for has to wait for its end."""
+
+    code = "JOB_RUNNING"
+
+
+class LinkCodeInvalid(ServiceError):
+    """No such code, or not any more: expired, used, replaced by a newer one. Told apart for nobody."""
+
+    code = "LINK_CODE_INVALID"
+
+
+class AccountLinked(ServiceError):
+    """An end user is linked to an account already, which has its balance."""
+
+    code = "ACCOUNT_LINKED"
+
+
 class BalanceChanged(ServiceError):
     """The balance is not the `expectedBalance` that the caller saw. Amounts are tokens."""
 

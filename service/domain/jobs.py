@@ -39,7 +39,8 @@ class Job:
     counts claims and is the fence: a write of an older attempt matches nothing. `handed_back` counts those that a
     worker gave back because it was told to end. `context_version` is the session's at acceptance; the answer joins the
     saved context only if that is still the one, unless `replaces_context` says that the client brought a context of
-    its own. `external_user_id` is what an API key's program calls the account, if it is one of its end users.
+    its own. `external_user_id` is what an API key's program calls `end_user_id`, who is the account itself or linked to
+    it; `program_id` is the account of that key. `locale` is the language of the job's own texts, None for the usual.
     `actor_id` is who asked, as the ledger calls them. With `stream` the answer is shown while it is written: `shown`
     is the beginning of it that clients may have seen, None while they have seen nothing, and a job that has shown
     something is never run again. Of a job that did not succeed `answer` is what was shown until then. Tokens are whole
@@ -83,6 +84,9 @@ class Job:
     external_user_id: str | None = None
     actor_id: str | None = None
     handed_back: int = 0
+    end_user_id: str | None = None
+    program_id: str | None = None
+    locale: str | None = None
     destinations: tuple[str, ...] = ()
 
     @property

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from service.domain.errors import ValidationFailed
 
@@ -26,7 +27,7 @@ class Scope(StrEnum):
 
 # `billing:topup` makes tokens out of nothing, so only an admin gives it.
 ADMIN_SCOPES = frozenset({Scope.BILLING_TOPUP})
-DEFAULT_SCOPES = (Scope.CHAT, Scope.CONTEXT, Scope.BILLING_READ)
+DEFAULT_SCOPES = (Scope.CHAT, Scope.CONTEXT, Scope.BILLING_READ, Scope.BOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class ApiKey:
 
     `namespace` is what its end users belong to; it stays when the secret is replaced. `wait_seconds`,
     `requests_per_minute`, `tokens_per_minute`, `max_open_jobs` and `assistant` are None where the installation's own
-    apply. `previous_until` is when the secret before the current one stops working.
+    apply. `part_characters`, `text_format` and `locale` are how a bot wants its answers and the texts of errors, None
+    where it takes what is usual. `previous_until` is when the secret before the current one stops working.
     """
 
     id: str
@@ -51,6 +53,9 @@ class ApiKey:
     max_open_jobs: int | None = None
     assistant: str | None = None
     callback_hosts: tuple[str, ...] = ()
+    part_characters: int | None = None
+    text_format: str | None = None
+    locale: str | None = None
     expires_at: datetime | None = None
     previous_until: datetime | None = None
     last_used_at: datetime | None = None
@@ -62,6 +67,11 @@ class ApiKey:
         Derived, so that two first questions at once mean one account, and no two keys ever mean the same one.
         """
         return hashlib.sha256(f"{self.namespace}\n{external_id}".encode()).hexdigest()[:32]
+
+    def may_call(self, url: str) -> bool:
+        """Whether callbacks of this key may go to the host of this URL, which has been checked otherwise."""
+        host = (urlsplit(url).hostname or "").removesuffix(".")
+        return not self.callback_hosts or host in self.callback_hosts
 
 
 def new_secret() -> str:

@@ -1,11 +1,19 @@
-"""Splits an answer into messages that a messenger takes: by paragraphs, then sentences, then anywhere."""
+"""Splits an answer into messages that a messenger takes: by paragraphs, then sentences, then anywhere.
+
+Of plain text, in which a block of code between two lines of backticks is closed and opened again where it must be cut.
+Formatted text is split in `service/domain/telegram.py`, at the places that `best_cut` finds.
+"""
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 
+# Of one message, in UTF-16 units. The most is Telegram's; less than the least leaves no room for markup.
+PART_LEAST, PART_CHARACTERS, PART_MOST = 100, 4_000, 4_096
 _FENCE = "```"
 # After these a text is cut, best first; each keeps what it ends with.
 _ENDS = (re.compile(r"\n\n+"), re.compile(r"\n"), re.compile(r"(?<=[.!?…])\s+"), re.compile(r"\s+"))
+_JOINER = "\u200d"
 
 
 def utf16_length(text: str) -> int:
@@ -18,12 +26,15 @@ def split(text: str, limit: int) -> list[str]:
     parts: list[str] = []
     rest, opened = text.strip(), ""
     while rest:
-        if utf16_length(opened + rest) <= limit:
-            parts.append(opened + rest)
+        last = opened + rest
+        # An answer that was cut off may end inside of a block.
+        last += f"\n{_FENCE}" if last.count(_FENCE) % 2 else ""
+        if utf16_length(last) <= limit:
+            parts.append(last)
             break
         # Room for the line that closes a block.
         room = _prefix(rest, limit - utf16_length(opened) - len(_FENCE) - 1)
-        cut = next(_cuts(rest, room, inside=bool(opened)))
+        cut = best_cut(rest, room, _outside_fences(rest, inside=bool(opened)))
         piece, rest = opened + rest[:cut], rest[cut:]
         opened = _open_fence(piece)
         parts.append(piece.rstrip() + (f"\n{_FENCE}" if opened else ""))
@@ -31,8 +42,48 @@ def split(text: str, limit: int) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
+def best_cut(text: str, room: int, is_outside: Callable[[int], bool]) -> int:
+    """Where to cut within the first `room` characters: where code isn't cut, if there is such a place.
+
+    `is_outside` says of a place whether it is not in a block of code. Between 1 and `room`.
+    """
+    return next(_cuts(text, room, is_outside))
+
+
+def _cuts(text: str, room: int, is_outside: Callable[[int], bool]) -> Iterator[int]:
+    """Places to cut at, best first."""
+    head = text[:room]
+    for end in _ENDS:
+        # One that leaves a part nearly empty is no better than the next kind.
+        found = [match.end() for match in end.finditer(head) if match.start() > room // 4]
+        outside = next((cut for cut in reversed(found) if is_outside(cut)), None)
+        if outside is not None:
+            yield outside
+    lines = [match.end() for match in _ENDS[1].finditer(head) if match.start() > 0]
+    if lines:
+        yield lines[-1]
+    yield _whole(text, room)
+
+
+def _whole(text: str, room: int) -> int:
+    """`room`, or a little less: not inside of a row of backticks, nor of what the eye takes for one character."""
+    for cut in range(room, 0, -1):
+        before, after = text[cut - 1], text[cut : cut + 1]
+        if not (_belongs(after) or before == _JOINER or before == after == "`"):
+            return cut
+    return room
+
+
+def _belongs(character: str) -> bool:
+    """Whether it changes the character before it: an accent, a variant, a skin colour, a joiner."""
+    if not character:
+        return False
+    combining = unicodedata.category(character).startswith("M")
+    return combining or character == _JOINER or "\U0001f3fb" <= character <= "\U0001f3ff"
+
+
 def _prefix(text: str, units: int) -> int:
-    """How many characters of the text fit."""
+    """How many characters of the text fit, one at least."""
     used = 0
     for index, character in enumerate(text):
         used += 2 if character > "\uffff" else 1
@@ -41,19 +92,8 @@ def _prefix(text: str, units: int) -> int:
     return len(text)
 
 
-def _cuts(text: str, room: int, *, inside: bool) -> Iterator[int]:
-    """Where to cut within the first `room` characters, best first: outside of code blocks if there is such a place."""
-    head = text[:room]
-    found: list[int] = []
-    for end in _ENDS:
-        found = [match.end() for match in end.finditer(head) if match.start() > room // 4]
-        outside = [cut for cut in found if (text[:cut].count(_FENCE) + inside) % 2 == 0]
-        if outside:
-            yield outside[-1]
-    lines = [match.end() for match in _ENDS[1].finditer(head) if match.start() > 0]
-    if lines:
-        yield lines[-1]
-    yield room
+def _outside_fences(text: str, *, inside: bool) -> Callable[[int], bool]:
+    return lambda cut: (text.count(_FENCE, 0, cut) + inside) % 2 == 0
 
 
 def _open_fence(piece: str) -> str:

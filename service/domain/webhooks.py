@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from service.domain.jobs import Job
+from service.domain.parts import PART_CHARACTERS
 
 # Seconds from one try to the next: eight more within about 24 hours, then the delivery is dead.
 RETRY_SECONDS = (10, 30, 120, 600, 1_800, 7_200, 21_600, 54_000)
 RETRY_MAX_SECONDS = 24 * 3600
 JITTER = 0.1
-PART_CHARACTERS = 4_000
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how the standard marks a secret
 
 

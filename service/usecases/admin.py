@@ -15,6 +15,7 @@ from service.usecases import ports
 from service.usecases.audit import Auditor
 from service.usecases.figures import FiguresService
 from service.usecases.jobs import JobService, Submission
+from service.usecases.owners import Party
 from service.usecases.replays import Deposits
 
 MESSAGES_PER_DIALOG = 200
@@ -161,12 +162,19 @@ class AdminService:
             context=job.prompt[1:-1] if job.replaces_context else None,
             metadata=job.metadata,
             idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
-            external_user_id=job.external_user_id,
             callback_url=job.callback_url,
             stream=job.stream,
         )
+        party = Party(
+            account_id=job.account_id,
+            dialog_id=job.session_id,
+            end_user_id=job.end_user_id,
+            external_user_id=job.external_user_id,
+            program_id=job.program_id,
+            locale=job.locale,
+        )
         with self._auditor.change(actor, "job.retry", job.account_id, job_id=job_id):
-            return self._job_service.accept(actor, job.account_id, submission)
+            return self._job_service.accept(actor, party, submission)
 
     def overview(self, actor: Actor) -> Overview:
         _require_staff(actor)

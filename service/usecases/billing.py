@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from service.domain.accounts import Account, Actor
 from service.domain.billing import EntryKind, Wallet
-from service.domain.errors import Forbidden, NotFound, TopUpUnavailable, ValidationFailed
+from service.domain.errors import AccountLinked, Forbidden, NotFound, TopUpUnavailable, ValidationFailed
 from service.domain.keys import Scope
 from service.usecases import ports
 from service.usecases.owners import Owners
@@ -36,8 +36,10 @@ class BillingService:
 
     def statement(self, actor: Actor, user_id: str | None) -> BillingStatement:
         """Raises Forbidden, NotFound."""
-        owner_id = self._owners.resolve(actor, user_id, "billing.read")
-        account, wallet = self._accounts.get(owner_id), self._money.wallet(owner_id)
+        party = self._owners.party(actor, user_id, "billing.read")
+        # Of a linked end user: itself, with what it can spend.
+        account = self._accounts.get(party.end_user_id or party.account_id)
+        wallet = self._money.wallet(party.account_id)
         if account is None or wallet is None:
             raise NotFound("account")
         return BillingStatement(account, wallet)
@@ -69,9 +71,20 @@ class BillingService:
         no end user. With a known idempotency key nothing is added and the wallet is returned as it is now.
         """
         _check_may_top_up(actor, user_id)
+        try:
+            return self._top_up(actor, user_id, amount, idempotency)
+        except AccountLinked:
+            if actor.key is None:
+                raise
+            # Linked between the two: the balance is the account's now.
+            return self._top_up(actor, user_id, amount, idempotency)
+
+    def _top_up(
+        self, actor: Actor, user_id: str | None, amount: int, idempotency: ports.IdempotencyKey | None
+    ) -> Wallet:
         movement = ports.Movement(
             entry_id=f"{EntryKind.TOPUP}:{uuid4().hex}",
-            account_id=self._owners.resolve(actor, user_id, "balance.topup"),
+            account_id=self._owners.party(actor, user_id, "balance.topup").account_id,
             kind=EntryKind.TOPUP,
             actor_id=actor.record_id,
         )

@@ -27,15 +27,17 @@ class ContextService:
 
     def get(self, actor: Actor, user_id: str | None) -> tuple[ChatMessage, ...]:
         """The window that the next question will be sent with. Raises Forbidden, NotFound, ContextNotFound."""
-        session = self._sessions.default(self._owners.resolve(actor, user_id, "context.read"))
+        party = self._owners.party(actor, user_id, "context.read")
+        session = self._sessions.find(party.account_id, party.dialog_id)
         if session is None:
             raise ContextNotFound()
         return self._window(session.context)
 
     def save(self, actor: Actor, user_id: str | None, context: Sequence[ChatMessage]) -> None:
         """Replace the saved context by the newest messages of `context`. Raises Forbidden, NotFound."""
-        owner_id = self._owners.resolve(actor, user_id, "context.save")
-        self._sessions.save_context(owner_id, "api", context[-self._history_messages :])
+        party = self._owners.party(actor, user_id, "context.save")
+        newest = context[-self._history_messages :]
+        self._sessions.save_context(party.account_id, party.dialog_id, "api", newest)
 
     def reset(self, actor: Actor, user_id: str | None) -> None:
         """Forget the saved context; the dialog itself stays stored."""

@@ -18,16 +18,18 @@ from service.domain.chat import (
     window,
 )
 from service.domain.errors import (
+    AccountLinked,
     InvalidMessage,
     NotFound,
     Overloaded,
     Unavailable,
+    UnsafeCallbackUrl,
     ValidationFailed,
 )
 from service.domain.jobs import Job, JobStatus, cancelled
 from service.usecases import ports
 from service.usecases.limits import Throttle
-from service.usecases.owners import Owners
+from service.usecases.owners import Owners, Party
 from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
@@ -49,8 +51,7 @@ class ChatLimits:
 class Submission:
     """One question. `context` is the client's own history, or None to continue the saved one.
 
-    `assistant` None means the key's, or the one called `chat`. `external_user_id` is for an operator who asks again
-    for an end user of an API key. With `stream` the answer is shown while it is written.
+    `assistant` None means the key's, or the one called `chat`. With `stream` the answer is shown while it is written.
     """
 
     message: str
@@ -61,7 +62,6 @@ class Submission:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
     idempotency: ports.IdempotencyKey | None = None
-    external_user_id: str | None = None
     stream: bool = False
 
 
@@ -113,21 +113,27 @@ class JobService:
         Raises Forbidden, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded, Unavailable,
         InsufficientTokens, IdempotencyMismatch. With a known idempotency key it returns the earlier job as it is now.
         """
-        owner_id = self._owners.resolve(actor, submission.user_id, "chat.ask")
-        return self.accept(actor, owner_id, submission)
+        try:
+            return self.accept(actor, self._owners.party(actor, submission.user_id, "chat.ask"), submission)
+        except AccountLinked:
+            # Linked between the two: the question is the account's now.
+            return self.accept(actor, self._owners.party(actor, submission.user_id, "chat.ask"), submission)
 
-    def accept(self, actor: Actor, owner_id: str, submission: Submission) -> Job:
-        """`submit` for an account that somebody has already decided on."""
+    def accept(self, actor: Actor, party: Party, submission: Submission) -> Job:
+        """`submit` for a party that somebody has already decided on."""
+        owner_id = party.account_id
         earlier = self._replays.earlier(submission.idempotency)
         if earlier is not None:
             return self._look(earlier)
         _check_message(submission.message)
         if submission.callback_url is not None:
             self._callback_policy.check(submission.callback_url, "callbackUrl")
+            if actor.key is not None and not actor.key.may_call(submission.callback_url):
+                raise UnsafeCallbackUrl(details={"callbackUrl": ["url_not_of_key"]})
         assistant, model = self._offer(_assistant(actor, submission))
         self._throttle.question(actor, owner_id, model.alias)
         self._admit()
-        job = self._draft(actor, owner_id, submission, assistant, model)
+        job = self._draft(actor, party, submission, assistant, model)
         self._throttle.tokens(actor, owner_id, model.alias, job.prompt_tokens + job.output_tokens)
         self._throttle.enter(actor, owner_id, model.alias, job.id)
         try:
@@ -169,7 +175,9 @@ class JobService:
     def page(self, actor: Actor, query: ports.JobQuery) -> ports.Page[Job]:
         """One's own jobs, newest first."""
         owner_id = self._owners.resolve(actor, query.account_id, "jobs.read")
-        return self._jobs.page(replace(query, account_id=owner_id))
+        if actor.key is not None and owner_id != actor.account_id:
+            return self._jobs.page(replace(query, account_id=None, end_user_id=owner_id))
+        return self._jobs.page(replace(query, account_id=owner_id, end_user_id=None))
 
     def cancel(self, actor: Actor, job_id: str) -> Job:
         """Stop a job: at once if it is queued, within about a second if it runs; a final one stays as it is."""
@@ -190,7 +198,8 @@ class JobService:
 
     def _owned(self, actor: Actor, job_id: str, action: str) -> Job:
         job = self._look(job_id)
-        self._owners.check(actor, job.account_id, job.external_user_id, action, job_id=job_id)
+        named = (job.account_id, job.external_user_id, action)
+        self._owners.check(actor, *named, end_user_id=job.end_user_id, job_id=job_id)
         return job
 
     def _look(self, job_id: str) -> Job:
@@ -215,10 +224,8 @@ class JobService:
             raise Unavailable(f"assistant {assistant.id} names no known model: {assistant.model}")
         return assistant, model
 
-    def _draft(
-        self, actor: Actor, owner_id: str, submission: Submission, assistant: Assistant, model: ChatModel
-    ) -> Job:
-        session = self._sessions.ensure_default(owner_id, submission.channel)
+    def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
+        session = self._sessions.ensure(party.account_id, party.dialog_id, submission.channel)
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
         fixed = prompt_tokens((persona, question), self._count)
@@ -231,7 +238,7 @@ class JobService:
         counted = fixed + prompt_tokens(history, self._count) - prompt_tokens((), self._count)
         return Job(
             id=uuid4().hex,
-            account_id=owner_id,
+            account_id=party.account_id,
             session_id=session.id,
             assistant=assistant.id,
             meter=assistant.meter,
@@ -250,7 +257,10 @@ class JobService:
             replaces_context=submission.context is not None,
             stream=submission.stream,
             metadata=submission.metadata,
-            external_user_id=submission.external_user_id or _external_id(actor, owner_id, submission.user_id),
+            external_user_id=party.external_user_id,
+            end_user_id=party.end_user_id,
+            program_id=party.program_id,
+            locale=party.locale or assistant.locale,
             callback_url=submission.callback_url,
             actor_id=actor.record_id,
         )
@@ -261,10 +271,6 @@ def _assistant(actor: Actor, submission: Submission) -> str:
     if submission.assistant is not None:
         return submission.assistant
     return (None if actor.key is None else actor.key.assistant) or DEFAULT_ASSISTANT
-
-
-def _external_id(actor: Actor, owner_id: str, user_id: str | None) -> str | None:
-    return user_id if actor.key is not None and owner_id != actor.account_id else None
 
 
 def _check_message(message: str) -> None:

@@ -1,8 +1,9 @@
 """API keys: made, listed, rotated and revoked by their owners, overseen by staff, and recognised."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -41,6 +42,9 @@ class NewKey:
     max_open_jobs: int | None = None
     assistant: str | None = None
     callback_hosts: Sequence[str] = ()
+    part_characters: int | None = None
+    text_format: str | None = None
+    locale: str | None = None
     life: timedelta | None = None
 
 
@@ -91,7 +95,6 @@ class KeyService:
             raise Forbidden("no keys for guests")
         _check_scopes(actor, wanted.scopes)
         self._check_assistant(wanted.assistant)
-        hosts = tuple(dict.fromkeys(check_callback_host(host) for host in wanted.callback_hosts))
         if len(self._keys.living(actor.account_id)) >= MAX_KEYS:
             raise ValidationFailed(details={"keys": [f"too_many_keys:{MAX_KEYS}"]})
         secret, now = new_secret(), self._clock.now()
@@ -108,7 +111,10 @@ class KeyService:
             tokens_per_minute=wanted.tokens_per_minute,
             max_open_jobs=wanted.max_open_jobs,
             assistant=wanted.assistant,
-            callback_hosts=hosts,
+            callback_hosts=_checked_hosts(wanted.callback_hosts),
+            part_characters=wanted.part_characters,
+            text_format=wanted.text_format,
+            locale=wanted.locale,
             expires_at=None if wanted.life is None else now + wanted.life,
         )
         self._keys.create(key, hash_secret(secret))
@@ -118,6 +124,24 @@ class KeyService:
     def own(self, actor: Actor) -> list[ApiKey]:
         """One's own keys that are not revoked, newest first."""
         return self._keys.living(actor.account_id)
+
+    def change(self, actor: Actor, key_id: str, changes: Mapping[str, Any], life: timedelta | None) -> ApiKey:
+        """Change these fields of one's own key, from the next request on; with `life` it expires so long from now.
+
+        A scope that only an admin grants stays if it is named. Raises NotFound, Forbidden, ValidationFailed.
+        """
+        key, changed = self._own(actor, key_id), dict(changes)
+        if "assistant" in changed:
+            self._check_assistant(changed["assistant"])
+        if "scopes" in changed:
+            _check_scopes(actor, [scope for scope in changed["scopes"] if scope not in key.scopes])
+            changed["scopes"] = _sorted(changed["scopes"])
+        if "callback_hosts" in changed:
+            changed["callback_hosts"] = _checked_hosts(changed["callback_hosts"])
+        if life is not None:
+            changed["expires_at"] = self._clock.now() + life
+        log.info("key changed", key_id=key_id, fields=sorted(changed))
+        return _found(self._keys.change(key_id, changed)) if changed else key
 
     def rotate(self, actor: Actor, key_id: str, overlap: timedelta, life: timedelta | None) -> IssuedKey:
         """A new secret for one's own key; the old one works for `overlap` more. Its end users stay its own.
@@ -189,6 +213,10 @@ class KeyService:
 def _check_scopes(actor: Actor, scopes: Sequence[Scope]) -> None:
     if not actor.is_admin and ADMIN_SCOPES.intersection(scopes):
         raise Forbidden("only an admin may grant this scope")
+
+
+def _checked_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_callback_host(host) for host in hosts))
 
 
 def _sorted(scopes: Sequence[Scope]) -> tuple[Scope, ...]:

@@ -34,20 +34,24 @@ class Undeliverable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, with its data under camelCase names."""
+    """What happened, with its data under camelCase names. `end_user` is what the receiver's program calls who asked."""
 
     id: str
     kind: EventType
     at: datetime
     data: Mapping[str, Any]
     request_id: str
+    end_user: str | None = None
 
 
 def event(delivery: Delivery, job: Job | None) -> Event:
     """The event of a delivery; of a test if there is no job."""
     at = delivery.created_at if job is None or job.finished_at is None else job.finished_at
-    data = dict(delivery.subject) if job is None else _job_data(job)
-    return Event(delivery.id, delivery.event, at, data, delivery.request_id)
+    if job is None:
+        return Event(delivery.id, delivery.event, at, dict(delivery.subject), delivery.request_id)
+    # Only the program knows its end user by that name, and only by that one.
+    end_user = job.external_user_id if delivery.account_id == job.program_id else None
+    return Event(delivery.id, delivery.event, at, _job_data(job, end_user), delivery.request_id, end_user)
 
 
 def messages(endpoint: Endpoint, happened: Event, now: datetime) -> list[WebhookRequest]:
@@ -65,10 +69,10 @@ def unknown_placeholders(template: str) -> list[str]:
     return [name for name in names if name not in PLACEHOLDERS and not name.startswith("metadata.")]
 
 
-def _job_data(job: Job) -> dict[str, Any]:
+def _job_data(job: Job, end_user: str | None) -> dict[str, Any]:
     data: dict[str, Any] = {
         "jobId": job.id,
-        "userId": job.account_id,
+        "userId": end_user or job.account_id,
         "status": job.status.value,
         "message": job.answer if job.status is JobStatus.SUCCEEDED else None,
         "model": job.model,
@@ -76,7 +80,7 @@ def _job_data(job: Job) -> dict[str, Any]:
         "charged": job.charged,
         "currentBalance": job.balance_after,
         "finishReason": job.finish_reason,
-        "error": None if job.error_code is None else {"code": job.error_code, "message": _error_text(job.error_code)},
+        "error": None if job.error_code is None else _error(job.error_code, job.locale),
         "metadata": dict(job.metadata) or None,
         "createdAt": _moment(job.created_at),
         "finishedAt": None if job.finished_at is None else _moment(job.finished_at),
@@ -98,6 +102,8 @@ def _botboom(endpoint: Endpoint, happened: Event) -> list[WebhookRequest]:
     metadata = happened.data.get("metadata") or {}
     chat_id = metadata.get("chatId")
     if chat_id is None or chat_id == "":
+        chat_id = happened.end_user
+    if chat_id is None:
         raise Undeliverable("no_recipient")
     parts = split(_text(happened), endpoint.part_characters)
     return [
@@ -162,11 +168,12 @@ def _nested(fields: Mapping[str, str]) -> dict[str, Any]:
     return nested
 
 
-def _error_text(code: str) -> str:
+def _error(code: str, locale: str | None) -> dict[str, str]:
+    language = locale or DEFAULT_LOCALE
     try:
-        return text(DEFAULT_LOCALE, f"{code}.message", seconds=1)
+        return {"code": code, "message": text(language, f"{code}.message", seconds=1)}
     except KeyError:
-        return text(DEFAULT_LOCALE, "INTERNAL_ERROR.message")
+        return {"code": code, "message": text(language, "INTERNAL_ERROR.message")}
 
 
 def _moment(moment: datetime) -> str:

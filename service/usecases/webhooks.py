@@ -9,9 +9,9 @@ from uuid import uuid4
 from service.domain.accounts import Actor
 from service.domain.callback_urls import CallbackPolicy
 from service.domain.errors import Forbidden, NotFound, ValidationFailed
+from service.domain.parts import PART_CHARACTERS
 from service.domain.webhooks import (
     JOB_EVENTS,
-    PART_CHARACTERS,
     Delivery,
     Endpoint,
     EventType,

@@ -30,7 +30,7 @@ def test_a_new_key_shows_its_secret_once(user: Caller) -> None:
     assert created.status_code == 201
     key = created.json
     assert key["key"].startswith(key["prefix"])
-    assert (key["name"], key["userId"], key["scopes"]) == ("Бот", user.id, ["chat", "context", "billing:read"])
+    assert (key["name"], key["userId"], key["scopes"]) == ("Бот", user.id, ["chat", "context", "billing:read", "bot"])
     listed = user.get(KEYS)
     assert listed.json["total"] == 1
     assert listed.json["keys"][0]["keyId"] == key["keyId"]
@@ -79,6 +79,9 @@ def test_a_key_has_what_was_asked_for(user: Caller) -> None:
         ("callbackHosts", ["http://example.com"]),
         ("callbackHosts", ["127.0.0.1"]),
         ("callbackHosts", ["example.com"] * 21),
+        ("partCharacters", 10),
+        ("textFormat", "markdown"),
+        ("locale", "de"),
         ("expiresInDays", 0),
         ("expiresInDays", 4000),
     ],
@@ -87,6 +90,51 @@ def test_bad_input_names_the_field(user: Caller, field: str, value: Any) -> None
     reply = user.post(KEYS, {"name": "program", field: value})
     assert (reply.status_code, list(reply.json["details"])) == (400, [field])
     assert user.get(KEYS).json["total"] == 0
+
+
+def test_a_key_is_changed_in_place(program: Program, user: Caller) -> None:
+    path = f"{KEYS}/{program.key['keyId']}"
+    changes = {"name": "Другой", "waitSeconds": 3, "callbackHosts": ["bot.example.com"], "expiresInDays": 5}
+    changed = user.call("PATCH", path, json={**changes, "userId": "somebody", "key": "tm_x"}).json
+    assert {name: changed[name] for name in ("name", "waitSeconds", "callbackHosts")} == {
+        name: changes[name] for name in ("name", "waitSeconds", "callbackHosts")
+    }
+    assert changed["expiresAt"] is not None
+    assert "key" not in changed
+    cleared = user.call("PATCH", path, json={"waitSeconds": None, "expiresInDays": None, "callbackHosts": []}).json
+    assert (cleared["waitSeconds"], cleared["expiresAt"], cleared["callbackHosts"], cleared["name"]) == (
+        None,
+        None,
+        [],
+        "Другой",
+    )
+    assert user.call("PATCH", path, json={}).json == cleared
+    assert program.get("/api/billing").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", None),
+        ("waitSeconds", 56),
+        ("requestsPerMinute", 0),
+        ("assistant", "nobody"),
+        ("callbackHosts", None),
+        ("callbackHosts", ["https://example.com"]),
+        ("partCharacters", 99),
+        ("partCharacters", 4097),
+        ("textFormat", "markdown"),
+        ("locale", "de"),
+        ("expiresInDays", 0),
+        ("scopes", ["root"]),
+    ],
+)
+def test_a_bad_change_names_the_field(program: Program, user: Caller, field: str, value: Any) -> None:
+    before = user.get(KEYS).json
+    reply = user.call("PATCH", f"{KEYS}/{program.key['keyId']}", json={field: value})
+    assert (reply.status_code, list(reply.json["details"])) == (400, [field])
+    assert user.get(KEYS).json["keys"][0] | {"lastUsedAt": None} == before["keys"][0] | {"lastUsedAt": None}
 
 
 def test_only_an_admin_grants_topping_up(user: Caller, admin: Caller) -> None:

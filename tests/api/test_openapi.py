@@ -103,7 +103,16 @@ def test_operations_for_programs_name_the_scope_that_a_key_needs(
     assert scopes["contextSave"] == ["context"]
     assert scopes["billingStatement"] == ["billing:read"]
     assert scopes["billingTopUp"] == ["billing:topup"]
+    assert scopes["botAsk"] == scopes["linkConfirm"] == ["bot"]
     assert not [name for name in scopes if name.startswith(("admin", "auth", "keys"))]
+
+
+def test_only_the_bot_profile_is_always_200(operations: Operations) -> None:
+    always = {path for (_, path), operation in operations.items() if operation.get("x-always-ok")}
+    assert always == {path for _, path in operations if path.startswith("/api/bot/")}
+    assert {"/api/bot/ask", "/api/bot/{apiKey}/ask", "/api/bot/result", "/api/bot/{apiKey}/result"} <= always
+    # With the key in the path no header is needed.
+    assert operations["post", "/api/bot/{apiKey}/ask"]["security"] == [{}]
 
 
 def test_every_operation_says_what_it_does(document: dict[str, Any], operations: Operations) -> None:
@@ -129,6 +138,9 @@ def test_operation_ids_are_stable(operations: Operations) -> None:
 
 def test_every_operation_lists_the_statuses_of_its_kind(document: dict[str, Any], operations: Operations) -> None:
     for key, operation in operations.items():
+        if operation.get("x-always-ok"):
+            assert operation["responses"].keys() == {"200"}, key
+            continue
         expected = {"500", "503"}
         expected |= {"401", "403"} if operation["x-access"] != "public" else set()
         expected |= {"404"} if operation["x-access"] == "owner" else set()

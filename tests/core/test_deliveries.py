@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,7 +24,7 @@ from service.usecases.ports import DeliveryQuery, WebhookReply, WebhookRequest
 from tests.core.checker import check_money
 from tests.core.conftest import Build
 from tests.core.receivers import Receiver, receiving
-from tests.core.support import ROOT, NewActor, ask, at_once, lose_worker, submit
+from tests.core.support import ROOT, NewActor, ask, at_once, lose_worker, new_key, program_of, submit
 
 ALL = DeliveryQuery(limit=100)
 
@@ -478,6 +479,77 @@ def test_botboom_is_told_of_a_failure_in_words(
         "chatId": "77",
         "caption": "Поставщик модели вернул ошибку. Ничего не списано. Повторите запрос.",
     }
+
+
+def test_botboom_knows_the_end_users_chat(
+    calling: Container, db: Database, actor: Actor, receiver: Receiver, upstream: UpstreamControl
+) -> None:
+    upstream.clear()
+    upstream.rule(times=1, answer="pong")
+    upstream.rule(status=400)
+    register(calling, actor, receiver.url, format="botboom")
+    bot = program_of(new_key(calling, actor))
+    calling.billing.top_up(bot, "4242", 10_000, None)
+    ask(calling, bot, user_id="4242")
+    deliver_all(calling, db)
+    ask(calling, bot, user_id="4242", metadata={"chatId": 77})
+    deliver_all(calling, db)
+    assert [form(heard.body)["chatId"] for heard in receiver.heard] == ["4242", "77"]
+
+
+@pytest.mark.parametrize(
+    ("of_account", "of_key", "words"),
+    [
+        (None, None, "Поставщик модели вернул ошибку"),
+        ("en", None, "The model provider"),
+        ("en", "fr", "Le fournisseur du modèle"),
+        (None, "en", "The model provider"),
+    ],
+)
+def test_a_failure_is_told_in_the_language_of_key_or_account(
+    calling: Container,
+    db: Database,
+    actor: Actor,
+    receiver: Receiver,
+    upstream: UpstreamControl,
+    of_account: str | None,
+    of_key: str | None,
+    words: str,
+) -> None:
+    upstream.clear()
+    upstream.rule(status=400)
+    register(calling, actor, receiver.url)
+    person = replace(actor, locale=of_account)
+    bot = replace(program_of(new_key(calling, actor, locale=of_key)), locale=of_account)
+    calling.billing.top_up(bot, "4242", 10_000, None)
+    failed = ask(calling, bot, user_id="4242")
+    if of_key is None:
+        ask(calling, person)
+    deliver_all(calling, db)
+    for heard in receiver.heard:
+        assert json.loads(heard.body)["data"]["error"]["message"].startswith(words)
+    assert len(receiver.heard) == (2 if of_key is None else 1)
+    assert json.loads(receiver.heard[0].body)["data"]["userId"] == "4242"
+    again = calling.admin.retry_job(ROOT, failed.id)
+    assert again.locale == failed.locale
+
+
+def test_a_linked_persons_endpoint_knows_the_person_and_the_bots_the_bots_user(
+    calling: Container, db: Database, actor: Actor, receiver: Receiver, new_actor: NewActor
+) -> None:
+    """The account of a linked person is nobody's to know but theirs, and the bot's name for them is the bot's."""
+    vera = new_actor()
+    bot = program_of(new_key(calling, actor))
+    calling.links.confirm(bot, "4242", calling.links.issue(vera).code)
+    hers = register(calling, vera, receiver.url)
+    bots = register(calling, actor, receiver.url)
+    ask(calling, bot, user_id="4242", callback_url=receiver.url)
+    deliver_all(calling, db)
+    named = {}
+    for heard in receiver.heard:
+        row = db.deliveries.find_one({"_id": heard.headers["webhook-id"]})
+        named[row["endpoint_id"]] = json.loads(heard.body)["data"]["userId"]
+    assert named == {hers.id: vera.account_id, bots.id: "4242", None: "4242"}
 
 
 def test_botboom_without_a_chat_is_dead(calling: Container, db: Database, actor: Actor, receiver: Receiver) -> None:

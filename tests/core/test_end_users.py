@@ -18,6 +18,7 @@ from service.domain.errors import (
     NotFound,
     RateLimited,
     TopUpUnavailable,
+    UnsafeCallbackUrl,
     ValidationFailed,
 )
 from service.domain.keys import Scope
@@ -209,6 +210,30 @@ def test_a_retried_job_stays_its_programs(
     failed = ask(container, bot, user_id=CHAT_ID)
     again = container.admin.retry_job(ROOT, failed.id)
     assert container.jobs.get(bot, again.id).external_user_id == CHAT_ID
+
+
+def test_a_programs_endpoints_hear_of_its_end_users(
+    container: Container, db: Database, anna: Actor, bot: Actor, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    hers = container.webhooks.create(anna, {"url": "https://example.com/"})
+    container.webhooks.create(new_actor(), {"url": "https://example.org/"})
+    top_up(container, bot)
+    job = ask(container, bot, user_id=CHAT_ID, callback_url="https://example.com/one")
+    found = {row["endpoint_id"]: row["account_id"] for row in db.deliveries.find({"job_id": job.id})}
+    # Both are hers: she can look at them and send them once more, and her secret signs the callback.
+    assert found == {hers.id: anna.account_id, None: anna.account_id}
+
+
+def test_a_keys_callbacks_go_to_its_hosts_alone(container: Container, db: Database, anna: Actor) -> None:
+    bot = program_of(new_key(container, anna, callback_hosts=["Bot.Example.com", "second.example.com"]))
+    for url in ("https://bot.example.com/x", "https://BOT.example.com:8443/?y=1", "https://second.example.com/"):
+        assert submit(container, bot, callback_url=url).callback_url == url
+    for url in ("https://example.com/", "https://evil.bot.example.com/", "https://bot.example.com.evil.com/"):
+        with pytest.raises(UnsafeCallbackUrl) as refused:
+            submit(container, bot, callback_url=url)
+        assert refused.value.details == {"callbackUrl": ["url_not_of_key"]}
+    assert submit(container, anna, callback_url="https://example.com/").callback_url is not None
+    assert submit(container, program_of(new_key(container, anna)), callback_url="https://example.com/")
 
 
 def test_a_keys_assistant_answers_by_default(container: Container, anna: Actor) -> None:

@@ -30,6 +30,51 @@ def keys(container: Container, db: Database, clock: SettableClock) -> KeyService
     )
 
 
+def test_a_changed_key_is_what_it_was_otherwise(container: Container, db: Database, new_actor: NewActor) -> None:
+    anna = new_actor()
+    issued = new_key(container, anna, wait_seconds=5, callback_hosts=["a.example.com"], max_open_jobs=3)
+    keys, key_id = container.keys, issued.key.id
+    changes = {"name": "renamed", "wait_seconds": None, "callback_hosts": ["B.example.com", "b.example.com"]}
+    changes |= {"requests_per_minute": 7, "assistant": "tutor", "part_characters": 500, "locale": "fr"}
+    changed = keys.change(anna, key_id, changes, timedelta(days=1))
+    assert changed == replace(
+        issued.key,
+        name="renamed",
+        wait_seconds=None,
+        callback_hosts=("b.example.com",),
+        requests_per_minute=7,
+        assistant="tutor",
+        part_characters=500,
+        locale="fr",
+        expires_at=changed.expires_at,
+        last_used_at=changed.last_used_at,
+    )
+    assert changed.expires_at is not None
+    assert keys.recognise(issued.secret).key.name == "renamed"
+    assert keys.change(anna, key_id, {}, None).name == "renamed"
+    for stranger in (new_actor(), ROOT):
+        with pytest.raises(Forbidden):
+            keys.change(stranger, key_id, {"name": "mine"}, None)
+    for wrong in ({"assistant": "nobody"}, {"callback_hosts": ["127.0.0.1"]}):
+        with pytest.raises(ValidationFailed):
+            keys.change(anna, key_id, wrong, None)
+    keys.revoke(anna, key_id)
+    with pytest.raises(NotFound):
+        keys.change(anna, key_id, {"name": "late"}, None)
+
+
+def test_an_owner_keeps_or_drops_a_granted_scope_but_takes_none(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    anna = new_actor()
+    granted = new_key(container, anna, scopes=[Scope.CHAT, Scope.BILLING_TOPUP]).key
+    kept = container.keys.change(anna, granted.id, {"scopes": [Scope.BOT, Scope.BILLING_TOPUP]}, None)
+    assert kept.scopes == (Scope.BILLING_TOPUP, Scope.BOT)
+    assert container.keys.change(anna, granted.id, {"scopes": [Scope.BOT]}, None).scopes == (Scope.BOT,)
+    with pytest.raises(Forbidden):
+        container.keys.change(anna, granted.id, {"scopes": [Scope.BILLING_TOPUP]}, None)
+
+
 def test_a_secret_is_recognised_and_not_stored(keys: KeyService, db: Database, new_actor: NewActor) -> None:
     anna = new_actor()
     issued = keys.create(anna, NewKey(name="program", scopes=[Scope.CONTEXT, Scope.CHAT, Scope.CHAT], wait_seconds=25))

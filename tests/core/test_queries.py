@@ -42,7 +42,7 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 # Collections that don't grow with use: read whole as often as one likes.
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
-GROWING |= {"wallets", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments"}
+GROWING |= {"wallets", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -223,14 +223,29 @@ def use_keys(container: Container, anna: Actor) -> None:
     keys.recognise(issued[0].secret)
     program = program_of(new_key(container, anna))
     container.billing.top_up(program, "4242", 10_000, None)
-    submit(container, program, user_id="4242")
+    for _ in range(A_PAGE + 1):
+        ask(container, program, user_id="4242")
+    for status in (None, JobStatus.SUCCEEDED):
+        named = JobQuery("4242", status, None, A_PAGE)
+        pages(lambda cursor, q=named: container.jobs.page(program, replace(q, cursor=cursor)))
     keys.own(anna)
     keys.rotate(anna, issued[0].key.id, timedelta(hours=1), None)
     pages(lambda cursor: keys.overview(ROOT, KeyQuery(None, cursor, A_PAGE)))
     pages(lambda cursor: keys.overview(ROOT, KeyQuery(anna.account_id, cursor, A_PAGE)))
     keys.grant(ROOT, issued[1].key.id, [Scope.BILLING_TOPUP])
+    keys.change(anna, issued[1].key.id, {"name": "another"}, None)
     keys.revoke(anna, issued[1].key.id)
     keys.revoke_any(ROOT, issued[2].key.id)
+
+
+def use_links(container: Container, anna: Actor) -> None:
+    links, program = container.links, program_of(new_key(container, anna))
+    container.billing.top_up(program, "4242", 10, None)
+    links.confirm(program, "4242", links.issue(anna).code)
+    submit(container, program, user_id="4242")
+    container.contexts.get(program, "4242")
+    for link in links.own(anna):
+        links.remove(anna, link.id)
 
 
 @pytest.fixture
@@ -250,6 +265,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_payments(container, db, anna)
     use_codes(container, anna)
     use_keys(container, anna)
+    use_links(container, anna)
     use_webhooks(container, anna)
     return container
 

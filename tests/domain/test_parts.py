@@ -1,5 +1,7 @@
 """Answers in parts: nothing is lost, nothing is too long, and code stays code."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +32,27 @@ def test_a_part_never_leaves_a_code_block_open(text: str, limit: int) -> None:
     for part in split(text, limit):
         assert part.count("```") % 2 == 0
         assert utf16_length(part) <= limit
+
+
+@given(TEXTS, st.integers(20, 60))
+def test_an_answer_that_was_cut_off_leaves_no_block_open(text: str, limit: int) -> None:
+    assert all(part.count("```") % 2 == 0 for part in split(text, limit))
+
+
+@given(CODE.map("".join), st.integers(40, 90))
+def test_nothing_but_fences_is_added_around_code(text: str, limit: int) -> None:
+    fences = re.compile(r"```(py)?")
+    assert letters(fences.sub("", "".join(split(text, limit)))) == letters(fences.sub("", text))
+
+
+@given(
+    st.lists(st.sampled_from(["👨‍👩‍👧", "👍🏽", "e\u0301", "🇷🇺", "a"]), max_size=60).map("".join), st.integers(20, 40)
+)
+def test_no_part_begins_with_half_a_character(text: str, limit: int) -> None:
+    for part in split(text, limit):
+        assert part[0] not in "\u200d\u0301🏽"
+        assert part[-1] != "\u200d"
+        part.encode("utf-16")
 
 
 def test_it_is_cut_at_the_best_place() -> None:

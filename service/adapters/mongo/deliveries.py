@@ -34,23 +34,28 @@ def owe_deliveries(session: ClientSession, job: Job, *, has_endpoints: bool) -> 
     event = event_of(job)
     rows = []
     if job.callback_url is not None:
-        rows.append(_owed(job, event, callback_destination(job.account_id, job.callback_url), job.callback_url, None))
-    if has_endpoints:
-        wanting = {"account_id": job.account_id, "enabled": True, "events": event.value}
-        for row in collection(EndpointDocument).find(wanting, {"url": 1}, session=session):
-            rows.append(_owed(job, event, row["_id"], row["url"], row["_id"]))
+        asker_id = job.program_id or job.account_id
+        rows.append(
+            _owed(job, event, callback_destination(asker_id, job.callback_url), asker_id, job.callback_url, None)
+        )
+    # A program's account hears of its end users' jobs as well; whether it has endpoints its own wallet would say.
+    if has_endpoints or job.program_id is not None:
+        told = list({job.account_id, job.program_id} - {None})
+        wanting = {"account_id": {"$in": told}, "enabled": True, "events": event.value}
+        for row in collection(EndpointDocument).find(wanting, {"url": 1, "account_id": 1}, session=session):
+            rows.append(_owed(job, event, row["_id"], row["account_id"], row["url"], row["_id"]))
     if rows:
         collection(DeliveryDocument).insert_many(rows, session=session)
     return tuple(dict.fromkeys(row["destination"] for row in rows))
 
 
-def _owed(job: Job, event: EventType, destination: str, url: str, endpoint_id: str | None) -> Row:
+def _owed(job: Job, event: EventType, destination: str, account_id: str, url: str, endpoint_id: str | None) -> Row:
     now = job.finished_at or datetime.now(UTC)
     return _row(
         Delivery(
             # A callback of the job and an endpoint are told apart, whatever their URLs.
             id=delivery_id(job.id, endpoint_id or "callback"),
-            account_id=job.account_id,
+            account_id=account_id,
             event=event,
             destination=destination,
             origin=origin(url),

@@ -73,6 +73,8 @@ class MongoJobs:
         criteria: Row = {}
         if query.account_id is not None:
             criteria["account_id"] = query.account_id
+        if query.end_user_id is not None:
+            criteria["end_user_id"] = query.end_user_id
         if query.status is not None:
             criteria["status"] = query.status.value
         if query.cursor is not None:

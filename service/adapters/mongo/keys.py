@@ -1,8 +1,9 @@
 """API keys, found by the hash of a secret. Secrets themselves are never stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pymongo import ReturnDocument
 
@@ -85,6 +86,14 @@ class MongoKeys:
 
     def set_scopes(self, key_id: str, scopes: Sequence[Scope]) -> ApiKey | None:
         return self._set(key_id, {"scopes": [scope.value for scope in scopes]})
+
+    def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey | None:
+        """See `ports.Keys.change`."""
+        plain = {
+            name: [str(item) for item in value] if isinstance(value, tuple) else value
+            for name, value in changes.items()
+        }
+        return self._set(key_id, plain)
 
     def touch(self, key: ApiKey) -> None:
         """See `ports.Keys.touch`."""

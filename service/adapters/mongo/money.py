@@ -30,7 +30,7 @@ from service.domain.billing import (
     affordable_output,
     hold_tokens,
 )
-from service.domain.errors import BalanceChanged, BalanceTooLow, InsufficientTokens, NotFound
+from service.domain.errors import AccountLinked, BalanceChanged, BalanceTooLow, InsufficientTokens, NotFound
 from service.domain.jobs import Job, Outcome
 from service.usecases.ports import AlreadyDone, IdempotencyKey, LedgerEntry, Movement, Page
 
@@ -70,6 +70,29 @@ class MongoMoney:
         if row is None:
             raise NotFound("wallet")
         return int(row["available"])
+
+    def merge(self, session: ClientSession, source_id: str, target_id: str, cause: str, actor_id: str) -> Row:
+        """Part of the transaction that links an end user: all that it has becomes the target's, under one cause.
+
+        Returns the source's wallet as it was; one that something is held in, or that is linked already, stays as it is.
+        Nothing is held or added there any more until `part`. Raises NotFound.
+        """
+        before: Row | None = self._wallets.find_one({"_id": source_id}, session=session)
+        if before is None:
+            raise NotFound("wallet")
+        if before["held"] or before.get("linked_to") is not None:
+            return before
+        amount = before["available"]
+        for account_id, delta in ((source_id, -amount), (target_id, amount)):
+            if amount:
+                movement = Movement(f"{cause}:{account_id}", account_id, EntryKind.LINK, actor_id, reason=cause)
+                self._move(session, movement, delta)
+        self._wallets.update_one({"_id": source_id}, {"$set": {"linked_to": target_id}}, session=session)
+        return before
+
+    def part(self, session: ClientSession, source_id: str) -> None:
+        """Part of the transaction that ends a link: the wallet is its account's own again, and as empty as it is."""
+        self._wallets.update_one({"_id": source_id}, {"$unset": {"linked_to": ""}}, session=session)
 
     def reserve(self, job: Job, idempotency: IdempotencyKey | None) -> Job:
         """See `ports.Money.reserve`. Four round trips: wallet, job, ledger, commit; five with a key."""
@@ -163,7 +186,7 @@ class MongoMoney:
         """Move min(full, available) from available to held if it is at least `floor`; the wallet as it was before."""
         hold = {"$min": [full, "$available"]}
         before = self._wallets.find_one_and_update(
-            {"_id": account_id, "available": {"$gte": floor}},
+            {"_id": account_id, "available": {"$gte": floor}, "linked_to": None},
             [
                 {
                     "$set": {
@@ -183,6 +206,7 @@ class MongoMoney:
         wallet = self._wallets.find_one({"_id": account_id}, session=session)
         if wallet is None:
             raise NotFound("account")
+        _check_not_linked(wallet)
         raise InsufficientTokens(required=required, available=wallet["available"], held=wallet["held"])
 
     def _change(self, session: ClientSession, account_id: str, available: int, held: int, used: int = 0) -> Row:
@@ -199,6 +223,7 @@ class MongoMoney:
     def _move(self, session: ClientSession, movement: Movement, amount: int) -> Row:
         """Change what is available by `amount`, never below zero."""
         wallet = self._change(session, movement.account_id, amount, 0)
+        _check_not_linked(wallet)
         if wallet["available"] < 0:
             raise BalanceTooLow(available=wallet["available"] - amount, held=wallet["held"])
         self._write(session, movement, wallet, amount, 0)
@@ -278,6 +303,12 @@ class MongoMoney:
             if earlier is None:
                 raise
             raise AlreadyDone(to_record(earlier)) from None
+
+
+def _check_not_linked(wallet: Row) -> None:
+    linked_to = wallet.get("linked_to")
+    if linked_to is not None:
+        raise AccountLinked(f"balance is of {linked_to}")
 
 
 def _after(before: Row, available_delta: int, held_delta: int) -> Row:

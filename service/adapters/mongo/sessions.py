@@ -27,31 +27,33 @@ class MongoSessions:
         self._sessions = collection(SessionDocument)
         self._messages = collection(MessageDocument)
 
-    def ensure_default(self, account_id: str, channel: str) -> Session:
-        """See `ports.Sessions.ensure_default`. One read, and one write on first use."""
-        existing = self.default(account_id)
+    def ensure(self, account_id: str, session_id: str | None, channel: str) -> Session:
+        """See `ports.Sessions.ensure`. One read, and one write on first use."""
+        existing = self.find(account_id, session_id)
         if existing is not None:
             return existing
         row = self._sessions.find_one_and_update(
-            {"_id": default_session_id(account_id)},
-            {"$setOnInsert": {**_new_session(account_id, channel), "context": [], "context_version": 0}},
+            {"_id": _id(account_id, session_id)},
+            {"$setOnInsert": {**new_session(account_id, channel), "context": [], "context_version": 0}},
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
         return _to_session(cast(Row, row))
 
-    def default(self, account_id: str) -> Session | None:
-        row = self._sessions.find_one({"_id": default_session_id(account_id)})
+    def find(self, account_id: str, session_id: str | None) -> Session | None:
+        row = self._sessions.find_one({"_id": _id(account_id, session_id), "account_id": account_id})
         return None if row is None else _to_session(row)
 
-    def save_context(self, account_id: str, channel: str, context: Sequence[ChatMessage]) -> None:
+    def save_context(
+        self, account_id: str, session_id: str | None, channel: str, context: Sequence[ChatMessage]
+    ) -> None:
         """See `ports.Sessions.save_context`."""
         self._sessions.update_one(
-            {"_id": default_session_id(account_id)},
+            {"_id": _id(account_id, session_id)},
             {
                 "$set": {"context": [asdict(message) for message in context]},
                 "$inc": {"context_version": 1},
-                "$setOnInsert": _new_session(account_id, channel),
+                "$setOnInsert": new_session(account_id, channel),
             },
             upsert=True,
         )
@@ -75,7 +77,16 @@ class MongoSessions:
         return [_to_message(row) for row in rows][::-1]
 
 
-def _new_session(account_id: str, channel: str) -> Row:
+def _id(account_id: str, session_id: str | None) -> str:
+    """Upserts ask for nothing else: only of a filter by the unique field alone the server repeats one that met a twin.
+
+    An id of another kind than the derived one comes from the record of its account.
+    """
+    return session_id or default_session_id(account_id)
+
+
+def new_session(account_id: str, channel: str) -> Row:
+    """What a session begins with, beside its id and its context."""
     now = datetime.now(UTC)
     return {
         "account_id": account_id,

@@ -56,6 +56,12 @@ class JobEvents(Protocol):
     def is_released(self) -> bool: ...
 
 
+class CountAttempt(Protocol):
+    """`RateLimits.hit` or `RateLimits.peek`, as an argument."""
+
+    def __call__(self, name: str, key: str, limit: int, per_seconds: int) -> int | None: ...
+
+
 class RateLimits(Protocol):
     def hit(self, name: str, key: str, limit: int, per_seconds: int, cost: int = 1) -> int | None:
         """Count `cost`; returns None, or when over the limit the seconds until it is worth trying again."""

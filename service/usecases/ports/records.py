@@ -199,12 +199,13 @@ class KeyQuery:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """A filter over jobs, newest first."""
+    """A filter over jobs, newest first; `end_user_id` is for whom they were made, whichever account paid."""
 
     account_id: str | None = None
     status: JobStatus | None = None
     cursor: str | None = None
     limit: int = 20
+    end_user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What the use cases need of the database. Implemented in `service/adapters/mongo/`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.domain.accounts import Account, Role
 from service.domain.billing import Wallet
@@ -10,6 +10,7 @@ from service.domain.catalog import Assistant, ChatModel
 from service.domain.chat import ChatMessage
 from service.domain.jobs import Job, Outcome
 from service.domain.keys import ApiKey, Scope
+from service.domain.links import LinkCode
 from service.domain.webhooks import Delivery, DeliveryStatus, Endpoint
 from service.usecases.ports.records import (
     AuditEntry,
@@ -104,6 +105,9 @@ class Keys(Protocol):
 
     def set_scopes(self, key_id: str, scopes: Sequence[Scope]) -> ApiKey | None: ...
 
+    def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey | None:
+        """Set these fields of an `ApiKey`; None if there is none that isn't revoked."""
+
     def touch(self, key: ApiKey) -> None:
         """Remember that the key was used now (at most once a minute)."""
 
@@ -188,13 +192,17 @@ class Jobs(Protocol):
 
 
 class Sessions(Protocol):
-    def ensure_default(self, account_id: str, channel: str) -> Session:
-        """The account's default session, created on first use."""
+    """Dialogs. One is named by its id and its account, or by its account alone: then it is the default one."""
 
-    def default(self, account_id: str) -> Session | None: ...
+    def ensure(self, account_id: str, session_id: str | None, channel: str) -> Session:
+        """This session, created on first use."""
 
-    def save_context(self, account_id: str, channel: str, context: Sequence[ChatMessage]) -> None:
-        """Replace the saved context of the default session; running jobs no longer add to it."""
+    def find(self, account_id: str, session_id: str | None) -> Session | None: ...
+
+    def save_context(
+        self, account_id: str, session_id: str | None, channel: str, context: Sequence[ChatMessage]
+    ) -> None:
+        """Replace the saved context of the session; running jobs no longer add to it."""
 
     def page(self, account_id: str, cursor: str | None, limit: int) -> Page[Session]: ...
 
@@ -263,6 +271,31 @@ class Endpoints(Protocol):
     def delete(self, endpoint_id: str) -> None: ...
 
     def disable(self, endpoint_id: str, reason: str) -> None: ...
+
+
+class Links(Protocol):
+    """End users of API keys who are linked to the accounts of people."""
+
+    def put_code(self, code: LinkCode) -> None:
+        """Store an account's code in the place of the one before it."""
+
+    def code(self, code_hash: str) -> LinkCode | None: ...
+
+    def link(self, end_user_id: str, code: LinkCode, link_id: str, actor_id: str) -> int | None:
+        """Use the code: link the end user to its account and move all tokens there; returns how many that were.
+
+        None if the end user is linked already; then nothing changes. Raises JobRunning while something is held,
+        LinkCodeInvalid if the code was used meanwhile.
+        """
+
+    def unlink(self, end_user: Account) -> bool:
+        """End this link of the end user; False if it has ended already. No tokens move."""
+
+    def get(self, link_id: str) -> Account | None:
+        """The end user who has this link."""
+
+    def of_account(self, account_id: str) -> list[Account]:
+        """The end users who are linked to an account, newest link first."""
 
 
 class Deliveries(Protocol):

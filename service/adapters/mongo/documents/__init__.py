@@ -4,7 +4,7 @@ Indexes are created by `python -m service.cli prepare`, never on a hot path. A t
 query and fails on one that has no index.
 """
 
-from service.adapters.mongo.documents.accounts import AccountDocument, KeyDocument
+from service.adapters.mongo.documents.accounts import AccountDocument, KeyDocument, LinkCodeDocument
 from service.adapters.mongo.documents.chat import (
     AssistantDocument,
     JobDocument,
@@ -30,6 +30,7 @@ __all__ = [
     "KeyDocument",
     "LeaseDocument",
     "LedgerDocument",
+    "LinkCodeDocument",
     "MessageDocument",
     "ModelDocument",
     "PaymentDocument",
@@ -44,6 +45,7 @@ __all__ = [
 DOCUMENTS = (
     AccountDocument,
     KeyDocument,
+    LinkCodeDocument,
     WalletDocument,
     LedgerDocument,
     JobDocument,

@@ -1,4 +1,4 @@
-"""Accounts and their API keys."""
+"""Accounts, their API keys, and the codes by which an end user of a key is linked to an account."""
 
 from mongoengine import (
     BooleanField,
@@ -41,6 +41,9 @@ class AccountDocument(Stored):
     last_seen_at = DateTimeField()
     external_id = StringField()
     key_id = StringField()
+    linked_account_id = StringField()
+    link_id = StringField()
+    linked_at = DateTimeField()
 
     meta = {
         "collection": "accounts",
@@ -52,6 +55,8 @@ class AccountDocument(Stored):
             ("role", "-created_at", "-id"),
             ("username", "id"),
             ("-last_seen_at", "-id"),
+            {"fields": ["link_id"], "unique": True, "partialFilterExpression": {"link_id": {"$gt": ""}}},
+            {"fields": ["linked_account_id"], "partialFilterExpression": {"linked_account_id": {"$gt": ""}}},
         ],
     }
 
@@ -79,6 +84,9 @@ class KeyDocument(Stored):
     max_open_jobs = IntField()
     assistant = StringField()
     callback_hosts = ListField(StringField())
+    part_characters = IntField()
+    text_format = StringField()
+    locale = StringField()
     created_at = DateTimeField(required=True)
     expires_at = DateTimeField()
     previous_until = DateTimeField()
@@ -91,5 +99,22 @@ class KeyDocument(Stored):
             {"fields": ["secrets.hash"], "unique": True},
             ("-created_at", "-id"),
             ("account_id", "-created_at", "-id"),
+        ],
+    }
+
+
+class LinkCodeDocument(Stored):
+    """The one code of an account (`id`), as a keyed hash; forgotten when it has expired."""
+
+    id = StringField(primary_key=True)
+    code_hash = StringField(required=True)
+    expires_at = DateTimeField(required=True)
+    used_by = StringField()
+
+    meta = {
+        "collection": "link_codes",
+        "indexes": [
+            {"fields": ["code_hash"], "unique": True},
+            {"fields": ["expires_at"], "expireAfterSeconds": 0},
         ],
     }

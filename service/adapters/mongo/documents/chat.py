@@ -72,6 +72,9 @@ class JobDocument(Stored):
     external_user_id = StringField()
     actor_id = StringField()
     handed_back = IntField()
+    end_user_id = StringField()
+    program_id = StringField()
+    locale = StringField()
 
     meta = {
         "collection": "jobs",
@@ -80,6 +83,14 @@ class JobDocument(Stored):
             ("account_id", "status", "-created_at", "-id"),
             ("status", "-created_at", "-id"),
             ("-created_at", "-id"),
+            {
+                "fields": ["end_user_id", "-created_at", "-id"],
+                "partialFilterExpression": {"end_user_id": {"$gt": ""}},
+            },
+            {
+                "fields": ["end_user_id", "status", "-created_at", "-id"],
+                "partialFilterExpression": {"end_user_id": {"$gt": ""}},
+            },
             {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
         ],

@@ -13,7 +13,7 @@ from service.adapters.mongo.documents.stored import Stored
 class WalletDocument(Stored):
     """`id` is the account's. `seq` counts its ledger entries; the last one has this number.
 
-    `webhooks` says that the account has had a webhook endpoint.
+    `webhooks` says that the account has had a webhook endpoint, `linked_to` which account has taken over what was here.
     """
 
     id = StringField(primary_key=True)
@@ -22,6 +22,7 @@ class WalletDocument(Stored):
     total_tokens = LongField(required=True)
     seq = LongField(required=True)
     webhooks = BooleanField()
+    linked_to = StringField()
 
     meta = {"collection": "wallets", "indexes": ["available"]}
 

@@ -1,5 +1,5 @@
 """The gateway: `/api/auth`, `/api/chat`, `/api/context` and `/api/billing` as the technical specification has them,
-and `/api/keys` and `/api/webhooks`."""
+and `/api/keys`, `/api/link` and `/api/webhooks`."""
 
 from service.api.blueprint import ApiBlueprint
 from service.api.blueprints.gateway import (
@@ -8,6 +8,7 @@ from service.api.blueprints.gateway import (
     chat,
     context,
     keys,
+    link,
     payment_notices,
     payments,
     webhooks,
@@ -16,6 +17,7 @@ from service.api.blueprints.gateway import (
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     auth.blueprint,
     keys.blueprint,
+    link.blueprint,
     chat.blueprint,
     context.blueprint,
     billing.blueprint,

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
-from service.api.blueprints.gateway.keys_schemas import IssuedKey, KeyRotation, Keys, NewKey
+from service.api.blueprints.gateway.keys_schemas import IssuedKey, KeyChanges, KeyRotation, Keys, NewKey
 from service.api.keys import Key
 from service.api.state import services
 from service.domain.accounts import Actor
@@ -29,12 +29,15 @@ def create(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     wanted = usecase.NewKey(
         name=given["name"],
         scopes=[Scope(scope) for scope in given["scopes"]],
-        wait_seconds=given["wait_seconds"],
-        requests_per_minute=given["requests_per_minute"],
-        tokens_per_minute=given["tokens_per_minute"],
-        max_open_jobs=given["max_open_jobs"],
-        assistant=given["assistant"],
-        callback_hosts=given["callback_hosts"],
+        wait_seconds=given.get("wait_seconds"),
+        requests_per_minute=given.get("requests_per_minute"),
+        tokens_per_minute=given.get("tokens_per_minute"),
+        max_open_jobs=given.get("max_open_jobs"),
+        assistant=given.get("assistant"),
+        callback_hosts=given.get("callback_hosts", ()),
+        part_characters=given.get("part_characters"),
+        text_format=given.get("text_format"),
+        locale=given.get("locale"),
         life=_life(given),
     )
     return _issued(services().keys.create(actor, wanted))
@@ -47,6 +50,26 @@ def list_keys(*, actor: Actor) -> dict[str, Any]:
     """List one's own API keys"""
     found = services().keys.own(actor)
     return {"keys": found, "total": len(found)}
+
+
+@blueprint.route("/<key_id>", methods=["PATCH"])
+@authenticated("private")
+@fails_with(404)
+@blueprint.arguments(KeyChanges)
+@blueprint.response(200, Key, description="The key as it is now")
+def change(given: dict[str, Any], *, actor: Actor, key_id: str) -> ApiKey:
+    """Change an API key
+
+    Only what is named changes, from the next request on; the secret stays. Where null is allowed, what is usual applies
+    then.
+    """
+    changes = {name: value for name, value in given.items() if name != "expires_in_days"}
+    if "scopes" in given:
+        changes["scopes"] = [Scope(scope) for scope in given["scopes"]]
+    if given.get("expires_in_days", 1) is None:
+        changes["expires_at"] = None
+    life = given.get("expires_in_days")
+    return services().keys.change(actor, key_id, changes, None if life is None else timedelta(days=life))
 
 
 @blueprint.route("/<key_id>/rotate", methods=["POST"])

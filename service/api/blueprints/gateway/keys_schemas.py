@@ -2,11 +2,14 @@
 
 from marshmallow import fields, validate
 
-from service.api.fields import Input, Items, Output, Record, Text, Whole
+from service.api.fields import Choice, Input, Items, Output, Record, Text, Whole
 from service.api.headers import MAX_WAIT_SECONDS
 from service.api.keys import EXAMPLE_KEY, Key, Scopes
-from service.api.schemas import MAX_TOKENS
-from service.domain.keys import DEFAULT_SCOPES
+from service.api.schemas import EXAMPLE_SECRET, MAX_TOKENS
+from service.domain.keys import DEFAULT_SCOPES, Scope
+from service.domain.parts import PART_LEAST, PART_MOST
+from service.domain.telegram import TextFormat
+from service.domain.texts import LOCALES
 
 NAME_MAX_CHARACTERS = 100
 MAX_HOSTS = 20
@@ -15,7 +18,6 @@ MAX_PER_MINUTE = 1_000_000
 DAY_SECONDS = 24 * 3600
 MAX_OPEN_JOBS = 10_000
 MAX_OVERLAP_SECONDS = 30 * DAY_SECONDS
-EXAMPLE_SECRET = "tm_x7Qe2Zc-YourKeyIsLongerAndShownOnlyThisOnce"  # noqa: S105 - of nobody
 
 
 class Life(Whole):
@@ -25,10 +27,56 @@ class Life(Whole):
         super().__init__(least=1, most=MAX_DAYS, load_default=None, metadata={"description": description})
 
 
-class NewKey(Input):
+class KeyOptions(Input):
+    """What a key is made with and may be changed; where null is allowed, what is usual applies then."""
+
+    wait_seconds = Whole(
+        least=0,
+        most=MAX_WAIT_SECONDS,
+        allow_none=True,
+        metadata={"description": "How long a question waits for its answer when the program doesn't say."},
+    )
+    requests_per_minute = Whole(
+        least=1,
+        most=MAX_PER_MINUTE,
+        allow_none=True,
+        metadata={
+            "description": "Questions a minute, of all its end users together; no more than the installation allows."
+        },
+    )
+    tokens_per_minute = Whole(
+        least=1,
+        most=MAX_TOKENS,
+        allow_none=True,
+        metadata={"description": "Tokens that those questions may use at most, prompts and answers."},
+    )
+    max_open_jobs = Whole(
+        least=1, most=MAX_OPEN_JOBS, allow_none=True, metadata={"description": "Questions that may be open at once."}
+    )
+    assistant = Text(allow_none=True, max_length=64, metadata={"description": "Who answers by default."})
+    callback_hosts = Items(
+        Text(max_length=254),
+        validate=[validate.Length(max=MAX_HOSTS, error=f"max_items:{MAX_HOSTS}")],
+        metadata={"description": "Host names that its callbacks may go to; none named: any."},
+    )
+    part_characters = Whole(
+        least=PART_LEAST,
+        most=PART_MOST,
+        allow_none=True,
+        metadata={"description": "Of `/api/bot`: the longest part of an answer in UTF-16 units; 4000 if null."},
+    )
+    text_format = Choice(
+        tuple(TextFormat), allow_none=True, metadata={"description": "Of `/api/bot`: how answers are written."}
+    )
+    locale = Choice(
+        LOCALES, allow_none=True, metadata={"description": "The language of error texts; its owner's if null."}
+    )
+
+
+class NewKey(KeyOptions):
     EXAMPLE = {
         "name": "Бот в Telegram",
-        "scopes": ["chat", "context", "billing:read"],
+        "scopes": ["chat", "context", "billing:read", "bot"],
         "waitSeconds": 25,
         "requestsPerMinute": 120,
         "callbackHosts": ["bot.example.com"],
@@ -37,37 +85,23 @@ class NewKey(Input):
 
     name = Text(required=True, min_length=1, max_length=NAME_MAX_CHARACTERS)
     scopes = Scopes(default=DEFAULT_SCOPES)
-    wait_seconds = Whole(
-        least=0,
-        most=MAX_WAIT_SECONDS,
-        load_default=None,
-        metadata={"description": "How long `POST /api/chat` waits for the answer when the program doesn't say."},
-    )
-    requests_per_minute = Whole(
-        least=1,
-        most=MAX_PER_MINUTE,
-        load_default=None,
-        metadata={
-            "description": "Questions a minute, of all its end users together; no more than the installation allows."
-        },
-    )
-    tokens_per_minute = Whole(
-        least=1,
-        most=MAX_TOKENS,
-        load_default=None,
-        metadata={"description": "Tokens that those questions may use at most, prompts and answers."},
-    )
-    max_open_jobs = Whole(
-        least=1, most=MAX_OPEN_JOBS, load_default=None, metadata={"description": "Questions that may be open at once."}
-    )
-    assistant = Text(load_default=None, max_length=64, metadata={"description": "Who answers by default."})
-    callback_hosts = Items(
-        Text(max_length=254),
-        load_default=list,
-        validate=[validate.Length(max=MAX_HOSTS, error=f"max_items:{MAX_HOSTS}")],
-        metadata={"description": "Host names that its callbacks may go to; none named: any."},
-    )
     expires_in_days = Life("Never expires by default.")
+
+
+class KeyChanges(KeyOptions):
+    EXAMPLE = {"name": "Бот в MAX", "waitSeconds": 2, "callbackHosts": [], "expiresInDays": 90}
+
+    name = Text(min_length=1, max_length=NAME_MAX_CHARACTERS)
+    scopes = Items(
+        Choice(tuple(Scope)),
+        metadata={"description": "All of them. `billing:topup` stays if it is named, and only then."},
+    )
+    expires_in_days = Whole(
+        least=1,
+        most=MAX_DAYS,
+        allow_none=True,
+        metadata={"description": "Counted from now; null: never. By default the key expires when it would have."},
+    )
 
 
 class KeyRotation(Input):
