@@ -77,7 +77,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Cast:
-    """Everybody who tries; a job, a key, a webhook, a delivery, a payment and a link of the owner's; a code of nobody's.
+    """Everybody who tries; a job, key, webhook, delivery, payment and link of the owner's; a redeem code of nobody's.
 
     `end_user_job_id` is of an end user of that key.
     """
