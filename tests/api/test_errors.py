@@ -14,6 +14,7 @@ from service.domain.errors import (
     BalanceChanged,
     BalanceTooLow,
     InsufficientTokens,
+    PaymentSpent,
     RateLimited,
     ServiceError,
     Unavailable,
@@ -32,6 +33,7 @@ def errors_by_code() -> dict[str, ServiceError]:
         InsufficientTokens(required=600, available=120, held=7),
         BalanceChanged(available=5, held=7),
         BalanceTooLow(available=5, held=7),
+        PaymentSpent(required=600, available=5, held=7),
         RateLimited(retry_after_seconds=12, params={"seconds": 12}),
     ]
     found = {error.code: error for error in special}
@@ -53,7 +55,9 @@ def failing() -> FlaskClient:
     settings = Settings(
         _env_file=None, app_env="development", openai_api_key="x", jwt_secret_key="0f1e2d3c4b5a69788796a5b4c3d2e1f0"
     )
-    app: Flask = create_app(SimpleNamespace(settings=settings, outages=(AwayError,), metrics=Metrics()))
+    paying = SimpleNamespace(test_payments=None)
+    parts = SimpleNamespace(settings=settings, outages=(AwayError,), metrics=Metrics(), paying=paying)
+    app: Flask = create_app(parts)
 
     @app.get("/fail/<code>")
     def fail(code: str) -> None:
