@@ -28,6 +28,7 @@ TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
+LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 
 
@@ -56,6 +57,9 @@ class Metrics:
 
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()
+
+    def link(self, outcome: str) -> None:
+        LINKS.labels(outcome).inc()
 
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
         CALL_SECONDS.labels(model).observe(seconds)
