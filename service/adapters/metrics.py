@@ -33,6 +33,7 @@ FIRST_SHOWN_SECONDS = Histogram(
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
+LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
@@ -75,6 +76,9 @@ class Metrics:
 
     def redeemed(self, outcome: str) -> None:
         CODES.labels(outcome).inc()
+
+    def link(self, outcome: str) -> None:
+        LINKS.labels(outcome).inc()
 
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
         CALL_SECONDS.labels(model).observe(seconds)

@@ -149,6 +149,7 @@ def build(settings: Settings) -> Container:
             money=outside.money,
             owners=owners,
             rate_limits=outside.rate_limits,
+            telemetry=outside.metrics,
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
         ),

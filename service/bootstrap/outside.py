@@ -131,7 +131,7 @@ def connect(settings: Settings) -> Outside:
         delivery_bell=crash.armed(CeleryDeliveryBell(celery, redis, best_effort), "delivery_bell"),
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
-        links=MongoLinks(transactions, money),
+        links=crash.armed(MongoLinks(transactions, money), "links"),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),

@@ -74,6 +74,7 @@ class LinkService:
         money: ports.Money,
         owners: Owners,
         rate_limits: ports.RateLimits,
+        telemetry: ports.Telemetry,
         clock: ports.Clock,
         secret: str,
     ) -> None:
@@ -83,6 +84,7 @@ class LinkService:
         self._money = money
         self._owners = owners
         self._rate_limits = rate_limits
+        self._telemetry = telemetry
         self._clock = clock
         self._secret = secret
 
@@ -112,6 +114,8 @@ class LinkService:
         self._refuse_beyond(self._rate_limits.peek, actor, end_user_id)
         found = self._links.code(hash_code(code, self._secret))
         if found is None or found.expires_at <= self._clock.now() or found.used_by not in (None, end_user_id):
+            self._telemetry.link("refused")
+            log.warning("wrong link code", end_user_id=end_user_id)
             self._refuse_beyond(self._rate_limits.hit, actor, end_user_id)
             raise LinkCodeInvalid()
         self._check_account(found.account_id)
@@ -133,7 +137,9 @@ class LinkService:
         if end_user.linked_account_id != actor.account_id:
             # Not even an admin's to end: it would take somebody's bot away from them.
             raise Forbidden("somebody else's link")
-        self._links.unlink(end_user)
+        if not self._links.unlink(end_user):
+            raise NotFound("link")
+        self._telemetry.link("removed")
         log.info("link removed", account_id=actor.account_id, end_user_id=end_user.id)
 
     def _linked(self, end_user_id: str, code: LinkCode, actor_id: str) -> int:
@@ -144,6 +150,7 @@ class LinkService:
             if end_user is None or end_user.linked_account_id != code.account_id:
                 raise AccountLinked("to another account")
             return 0
+        self._telemetry.link("linked")
         log.info("end user linked", account_id=code.account_id, end_user_id=end_user_id, tokens=moved)
         return moved
 

@@ -29,7 +29,7 @@ def code_of(person: Caller) -> str:
     return str(issued.json["code"])
 
 
-def test_a_bot_is_linked_listed_and_removed(vera: Caller, bot: Program) -> None:
+def test_a_bot_is_linked_listed_and_removed(vera: Caller, bot: Program, admin: Caller) -> None:
     linked = bot.post(f"{LINK}/confirm", {"userId": "4242", "code": code_of(vera)})
     assert linked.json == {"success": True, "movedTokens": 1_500, "currentBalance": 21_500}
     listed = vera.get(LINK).json
@@ -40,6 +40,8 @@ def test_a_bot_is_linked_listed_and_removed(vera: Caller, bot: Program) -> None:
         "program",
         bot.key["keyId"],
     )
+    rows = admin.get("/api/admin/users?role=end_user&limit=100").json["users"]
+    assert [row["linkedUserId"] for row in rows if row["keyId"] == bot.key["keyId"]] == [vera.id]
     job_id = bot.post("/api/bot/ask", {"userId": "4242", "message": "ping", "wait": 0}).json["jobId"]
     assert vera.get(f"/api/chat/jobs/{job_id}").json["userId"] == vera.id
     assert bot.get(f"/api/chat/jobs/{job_id}").json["userId"] == "4242"

@@ -21,6 +21,7 @@ WORKER_POINTS = [
 BEFORE_THE_CALL = {"jobs.claim:after", "upstream.answer:before"}
 # At these the provider has answered already, and is asked once more.
 ASKED_TWICE = {"upstream.answer:after", "money.settle:before", "transaction.commit:before"}
+LINK_POINTS = ["links.link:before", "transaction.commit:before", "links.link:after"]
 WEB_POINTS = ["transaction.commit:before", "money.reserve:after", "doorbell.ring:after"]
 
 
@@ -75,4 +76,28 @@ def test_web_process_dies_at(mortal: StackUnderTest, point: str) -> None:
     assert person.final(reply.json()["jobId"])["status"] == "succeeded"
     assert mortal.db.jobs.count_documents({"account_id": person.account_id}) == 1
     assert person.billing()["currentBalance"] == 100_000 - 18
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", LINK_POINTS)
+def test_web_process_dies_while_it_links(mortal: StackUnderTest, point: str) -> None:
+    """The bot sends the person's code once more, and every token is there once."""
+    person, bot = mortal.register(), mortal.register().new_key("bot")
+    admin = mortal.register()
+    mortal.db.accounts.update_one({"_id": admin.account_id}, {"$set": {"role": "admin"}})
+    scopes = {"scopes": ["bot", "billing:topup"]}
+    assert admin.call("POST", f"/api/admin/keys/{bot.key_id}/scopes", json=scopes).status_code == 200
+    assert bot.call("POST", "/api/billing/topup", json={"userId": "42", "amount": 500}).status_code == 200
+    code = person.call("POST", "/api/link/code").json()["code"]
+    mortal.crash_file.write_text(point)
+    with pytest.raises(Disconnected):
+        bot.call("POST", "/api/link/confirm", json={"userId": "42", "code": code})
+    assert not mortal.crash_file.exists()
+
+    reply = eventually(lambda: bot.call("POST", "/api/link/confirm", json={"userId": "42", "code": code}))
+
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["movedTokens"] == (0 if point == "links.link:after" else 500)
+    assert person.billing()["currentBalance"] == 100_500
+    assert len(person.call("GET", "/api/link").json()["links"]) == 1
     check_money(mortal.db)

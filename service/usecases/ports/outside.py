@@ -188,6 +188,9 @@ class Telemetry(Protocol):
     def webhook_delivery(self, outcome: str) -> None:
         """One try: `delivered`, `retry` or `dead`."""
 
+    def link(self, outcome: str) -> None:
+        """Of an end user to an account: `linked`, `removed`, or `refused` for a wrong code."""
+
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None: ...
 
 

@@ -69,6 +69,7 @@ class User(Output):
         "expiresAt": None,
         "externalId": None,
         "keyId": None,
+        "linkedUserId": None,
     }
 
     user_id = fields.String(required=True, attribute="account.id")
@@ -93,6 +94,12 @@ class User(Output):
         metadata={"description": "What the API key's program calls its end user."},
     )
     key_id = fields.String(required=True, allow_none=True, attribute="account.key_id")
+    linked_user_id = fields.String(
+        required=True,
+        allow_none=True,
+        attribute="account.linked_account_id",
+        metadata={"description": "The account that pays for this end user of a key, if it is linked to one."},
+    )
 
 
 class Users(Output):
