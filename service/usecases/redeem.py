@@ -129,9 +129,6 @@ class RedeemService:
         if code is None or not code.is_claimable(self._clock.now()):
             self._fail(actor, "invalid")
             raise InvalidCode()
-        if code.claimed_by is not None:
-            self._fail(actor, "used")
-            raise CodeUsed()
         return code
 
     def _check_attempts(self, actor: Actor) -> None:

@@ -106,6 +106,7 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     again = submit(container, anna)
     lose_worker(container, db, again)
     container.upkeep()
+    MongoJobs().hand_back(again)
     MongoJobs().renew([again.id], "nobody", 30)
     MongoJobs().cancel_requests([again.id])
     MongoJobs().finished([again.id])
