@@ -6,11 +6,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.api import docs, errors, observe, ops, state, tokens
 from service.api.arguments import KIB
-from service.api.blueprints import admin, gateway
+from service.api.blueprints import admin, gateway, openai
 from service.api.openapi import DocumentedApi
 from service.bootstrap import Container
 
-SURFACES = (*gateway.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
+SURFACES = (*gateway.BLUEPRINTS, *openai.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
 
 
 class _Json(DefaultJSONProvider):

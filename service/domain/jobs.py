@@ -33,7 +33,9 @@ OPEN_STATUSES = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
-    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message.
+    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message; of a program
+    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id`. `options` are those
+    of `service/domain/options.py`.
     `attempt` counts claims and is the fence: a write of an older attempt matches nothing. `context_version` is the
     session's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
@@ -46,7 +48,7 @@ class Job:
 
     id: str
     account_id: str
-    session_id: str
+    session_id: str | None
     assistant: str
     meter: str
     channel: str
@@ -62,6 +64,7 @@ class Job:
     created_at: datetime
     context_version: int = 0
     replaces_context: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
@@ -82,18 +85,18 @@ class Job:
 
     @property
     def message(self) -> ChatMessage:
-        """The user's message that this job answers."""
+        """The user's message that this job answers, of a dialog's."""
         return self.prompt[-1]
 
     @property
-    def has_turn(self) -> bool:
-        """Whether question and answer are part of the dialog: a complete answer, or the part before a cancel."""
+    def is_answered(self) -> bool:
+        """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
         return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
 
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
         dialog = tuple(message for message in self.prompt if message.role != "system")
-        if self.answer is not None and self.has_turn:
+        if self.answer is not None and self.is_answered:
             dialog += (ChatMessage("assistant", self.answer),)
         return dialog[-max_messages:]
 

@@ -1,6 +1,6 @@
 """Submit, read, list, wait for and cancel jobs: what every surface does with the one engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -114,23 +114,45 @@ class JobService:
 
     def accept(self, actor: Actor, owner_id: str, submission: Submission) -> Job:
         """`submit` for an account that somebody has already decided on."""
-        earlier = self._replays.earlier(submission.idempotency)
+        earlier = self.earlier(submission.idempotency)
         if earlier is not None:
-            return self._look(earlier)
+            return earlier
         _check_message(submission.message)
         if submission.callback_url is not None:
             self._callback_policy.check(submission.callback_url, "callbackUrl")
         assistant, model = self._offer(_assistant(actor, submission))
+        return self.take(
+            actor,
+            owner_id,
+            submission.idempotency,
+            model,
+            lambda: self._draft(actor, owner_id, submission, assistant, model),
+        )
+
+    def earlier(self, idempotency: ports.IdempotencyKey | None) -> Job | None:
+        """The job that this key led to before. Raises IdempotencyMismatch."""
+        earlier = self._replays.earlier(idempotency)
+        return None if earlier is None else self._look(earlier)
+
+    def take(
+        self,
+        actor: Actor,
+        owner_id: str,
+        idempotency: ports.IdempotencyKey | None,
+        model: ChatModel,
+        draft: Callable[[], Job],
+    ) -> Job:
+        """Accept what `draft` makes of a sound question, if limits and balance allow it. Raises as `submit` does."""
         self._throttle.question(actor, owner_id, model.alias)
         self._admit()
-        job = self._draft(actor, owner_id, submission, assistant, model)
+        job = draft()
         self._throttle.tokens(actor, owner_id, model.alias, job.prompt_tokens + job.output_tokens)
         self._throttle.enter(actor, owner_id, model.alias, job.id)
         try:
-            job = self._money.reserve(job, submission.idempotency)
+            job = self._money.reserve(job, idempotency)
         except ports.AlreadyDone as race:
             self._throttle.leave(job.id)
-            return self._look(self._replays.same(race.record, submission.idempotency))
+            return self._look(self._replays.same(race.record, idempotency))
         except Exception:
             self._throttle.leave(job.id)
             raise
@@ -240,7 +262,7 @@ class JobService:
             replaces_context=submission.context is not None,
             stream=submission.stream,
             metadata=submission.metadata,
-            external_user_id=submission.external_user_id or _external_id(actor, owner_id, submission.user_id),
+            external_user_id=submission.external_user_id or external_id(actor, owner_id, submission.user_id),
             callback_url=submission.callback_url,
         )
 
@@ -252,7 +274,8 @@ def _assistant(actor: Actor, submission: Submission) -> str:
     return (None if actor.key is None else actor.key.assistant) or DEFAULT_ASSISTANT
 
 
-def _external_id(actor: Actor, owner_id: str, user_id: str | None) -> str | None:
+def external_id(actor: Actor, owner_id: str, user_id: str | None) -> str | None:
+    """What the actor's program calls this account, if it is one of its end users."""
     return user_id if actor.key is not None and owner_id != actor.account_id else None
 
 
