@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -366,6 +367,18 @@ def test_the_same_key_is_the_same_job(user: Caller, upstream: UpstreamControl) -
     other = create(user, headers=once, messages=[{"role": "user", "content": "something else"}])
     assert (other.status_code, error(other)["code"]) == (409, "idempotency_mismatch")
     assert other.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_repeated_stream_is_whole_however_late_it_comes(
+    db: Database, user: Caller, upstream: UpstreamControl
+) -> None:
+    upstream.rule(answer="pong")
+    once = {"Idempotency-Key": "once"}
+    first = create(user, headers=once, stream=True)
+    assert len(data(first)) == 3
+    db.jobs.update_one({"_id": first.headers["X-Job-Id"]}, {"$set": {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}})
+    assert data(create(user, headers=once, stream=True)) == data(first)
 
 
 @pytest.mark.usefixtures("worker")

@@ -248,6 +248,33 @@ def test_the_sdks_retry_after_a_killed_web_process_is_the_same_question(
     assert balance(person) == 100_000 - 18
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_database_that_is_away_for_a_while_is_no_refusal(
+    stack: StackUnderTest, client: OpenAI, person: Person, question: str, stream: bool
+) -> None:
+    """What was accepted would be asked, and paid, a second time."""
+    stack.upstream.rule(contains=question, answer=ANSWER, usage=USAGE, hold="gate", hold_after_chunks=2)
+    patient, replies = client.with_options(max_retries=0), []
+
+    def ask() -> None:
+        reply: Any = patient.chat.completions.create(model=MODEL, messages=says(question), stream=stream)
+        if stream:
+            replies.append("".join(chunk.choices[0].delta.content or "" for chunk in reply))
+        else:
+            replies.append(reply.choices[0].message.content)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    stack.upstream.wait_for_calls(1, contains=question)
+    stack.mongo.kill()
+    stack.upstream.release("gate")
+    stack.upstream.wait_for_calls(1, contains=question, finished=True)
+    stack.mongo.start()
+    asking.join(60)
+    assert replies == [ANSWER]
+    assert balance(person) == 100_000 - 18
+
+
 def code(language: str) -> str:
     found = re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
     assert found, language

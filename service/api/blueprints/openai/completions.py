@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -22,11 +23,11 @@ from service.api.state import services
 from service.domain import options
 from service.domain.accounts import Actor
 from service.domain.chat import ChatMessage
-from service.domain.errors import JobCancelled, Overloaded, ValidationFailed
+from service.domain.errors import JobCancelled, Overloaded, Unavailable, ValidationFailed
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
 from service.usecases.completions import Completion
-from service.usecases.follow import Chunk, Ended, Event
+from service.usecases.follow import Chunk, Ended, Event, StillRunning
 
 log = structlog.get_logger(__name__)
 
@@ -124,11 +125,28 @@ def _answered(job: Job) -> Job:
 
 def _stream(job: Job, *, include_usage: bool) -> Response:
     """The answer as it is written. What fails before its first piece is told by the status, as without `stream`."""
-    events = services().follow(job)
+    events = _events(job)
     first = next(events)
     if isinstance(first, Ended):
         _answered(first.job)
     return event_stream(_chunks(job, chain([first], events), include_usage=include_usage))
+
+
+def _events(job: Job) -> Iterator[Event]:
+    """The job's events. It has been accepted, so an outage is waited for; no SDK would come back where it was."""
+    container, deadline, after = services(), time.monotonic() + MAX_WAIT_SECONDS, 0
+    while True:
+        try:
+            for event in container.follow(job, after, kept_for=timedelta.max):
+                after = event.id if isinstance(event, Chunk) else after
+                yield event
+            return
+        except container.outages as error:
+            log.warning("events interrupted", job_id=job.id, reason=type(error).__name__)
+            if time.monotonic() > deadline:
+                raise
+        yield StillRunning()
+        time.sleep(PAUSE_SECONDS)
 
 
 def _chunks(job: Job, events: Iterator[Event], *, include_usage: bool) -> Iterator[str]:
@@ -143,9 +161,8 @@ def _chunks(job: Job, events: Iterator[Event], *, include_usage: bool) -> Iterat
                 yield from _end(event.job, blank, include_usage=include_usage)
             else:
                 yield HEARTBEAT
-    except services().outages as error:
-        log.warning("events interrupted", job_id=job.id, reason=type(error).__name__)
-        yield _failed("UNAVAILABLE")
+    except services().outages:
+        yield _failed(Unavailable.code)
 
 
 def _end(job: Job, blank: dict[str, Any], *, include_usage: bool) -> Iterator[str]:
