@@ -7,11 +7,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.api import bot as bot_replies
 from service.api import docs, errors, observe, ops, state, test_payment_page, tokens
 from service.api.arguments import KIB
-from service.api.blueprints import admin, bot, gateway
+from service.api.blueprints import admin, bot, gateway, openai
 from service.api.openapi import DocumentedApi
 from service.bootstrap import Container
 
-SURFACES = (*gateway.BLUEPRINTS, *bot.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
+SURFACES = (*gateway.BLUEPRINTS, *bot.BLUEPRINTS, *openai.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
 
 
 class _Json(DefaultJSONProvider):

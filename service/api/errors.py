@@ -1,7 +1,8 @@
 """From a failure to its answer: the one table of statuses, the one shape, and the handlers that use them.
 
 Every error body is `{"error", "code", "message", "requestId"}`, with `details` about fields and the error's own extra
-keys where it has some. Raise `ServiceError`s; nothing here is for use cases.
+keys where it has some; under `/v1` it is OpenAI's (`service/api/openai_errors.py`). Raise `ServiceError`s; nothing here
+is for use cases.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import structlog
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from service.api import openai_errors
 from service.api.state import locale, services, state
 from service.domain.errors import (
     InsufficientTokens,
@@ -48,6 +50,9 @@ STATUSES: Mapping[str, HTTPStatus] = {
     "REGISTRATION_REQUIRED": HTTPStatus.FORBIDDEN,
     "NOT_FOUND": HTTPStatus.NOT_FOUND,
     "CONTEXT_NOT_FOUND": HTTPStatus.NOT_FOUND,
+    "MODEL_NOT_FOUND": HTTPStatus.NOT_FOUND,
+    "CONTEXT_TOO_LONG": HTTPStatus.BAD_REQUEST,
+    "JOB_CANCELLED": HTTPStatus.CONFLICT,
     "METHOD_NOT_ALLOWED": HTTPStatus.METHOD_NOT_ALLOWED,
     "NOT_ACCEPTABLE": HTTPStatus.NOT_ACCEPTABLE,
     "USERNAME_TAKEN": HTTPStatus.CONFLICT,
@@ -150,7 +155,11 @@ def _answer(code: str, error: ServiceError) -> Response:
     }
     if error.details:
         body["details"] = {field: [detail(language, key) for key in keys] for field, keys in error.details.items()}
-    response = jsonify({**body, **error.extra, **_top_up(error)})
+    body |= {**error.extra, **_top_up(error)}
+    if openai_errors.are_spoken(request.path):
+        response = openai_errors.response(status, error, body, retry_after)
+    else:
+        response = jsonify(body)
     response.status_code = status
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

@@ -18,7 +18,7 @@ _ACCEPTED = Accepted()
 def job_body(job: Job, actor: Actor, history_messages: int) -> dict[str, Any]:
     """The job with its answer and the dialog as it is after it."""
     body = job_summary(job, actor)
-    if job.has_turn:
+    if job.is_answered:
         body["context"] = [
             {"role": message.role, "content": message.content} for message in job.context(history_messages)
         ]

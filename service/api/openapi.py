@@ -13,6 +13,7 @@ from flask_smorest import Api  # type: ignore[import-untyped]
 from marshmallow import fields
 from werkzeug.routing import Rule
 
+from service.api import openai_errors
 from service.api import openapi_components as components
 from service.api.auth import KEY_IN_PATH
 from service.api.fields import IDENTIFIER, FlatObject, Input, NotYet, camel
@@ -43,6 +44,7 @@ class DocumentedApi(Api):  # type: ignore[misc]
         converter = self.ma_plugin.converter
         converter.add_attribute_function(_flat_object)
         converter.add_attribute_function(_not_yet)
+        converter.add_attribute_function(_documented)
 
     def _register_error_handlers(self) -> None:
         """None of flask-smorest's: see `service/api/errors.py`."""
@@ -90,7 +92,8 @@ def _complete(operation: dict[str, Any], rule: Rule, view: Any, item: dict[str, 
     # flask-smorest's own word for bad arguments, which has no body of ours.
     responses.pop("400", None)
     for error_status in _error_statuses(view, "requestBody" in operation, takes_input):
-        responses.setdefault(str(error_status), components.error_ref(error_status))
+        openai = openai_errors.are_spoken(rule.rule)
+        responses.setdefault(str(error_status), components.error_ref(error_status, openai=openai))
     for status, response in responses.items():
         if "$ref" not in response:
             response["headers"] = {
@@ -186,6 +189,11 @@ def _flat_object(_converter: Any, field: fields.Field[Any], **_options: Any) -> 
 
 def _not_yet(_converter: Any, field: fields.Field[Any], **_options: Any) -> dict[str, Any]:
     return {"type": "null"} if isinstance(field, NotYet) else {}
+
+
+def _documented(_converter: Any, field: fields.Field[Any], **_options: Any) -> dict[str, Any]:
+    """What a field of a kind of its own says of itself."""
+    return dict(getattr(field, "SCHEMA", {}))
 
 
 def _describe_path_parameter(parameter: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from service.api import openai_errors
 from service.api.errors import STATUSES
 from service.api.headers import MAX_WAIT_SECONDS
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID, EXAMPLE_PAYMENT_ID, EXAMPLE_SECRET
@@ -19,12 +20,15 @@ PATH_EXAMPLES = {
     "webhookId": EXAMPLE_ID,
     "paymentId": EXAMPLE_PAYMENT_ID,
     "codeId": EXAMPLE_ID,
+    "model": "default",
     "deliveryId": "2c9a4d0e6b8f41d3a5c7e9f1b3d5a7c9",
 }
 # What the placeholders of error texts are filled with in examples.
-_PARAMS = {"seconds": 12, "limit": 256, "required": 600, "available": 120, "held": 0}
+_PARAMS = {"seconds": 12, "limit": 256, "required": 600, "available": 120, "held": 0, "model": "gpt-0", "tokens": 900}
 _EXTRA: dict[str, dict[str, Any]] = {
     "VALIDATION_ERROR": {"details": {"message": ["Обязательное поле."]}},
+    "MODEL_NOT_FOUND": {"details": {"model": ["Такой модели нет."]}},
+    "CONTEXT_TOO_LONG": {"details": {"messages": ["Длиннее, чем принимает модель."]}},
     "INVALID_JSON": {"details": {"body": ["Ошибка синтаксиса JSON: строка 1, столбец 9."]}},
     "INVALID_MESSAGE": {"details": {"message": ["Сообщение пустое."]}},
     "UNSAFE_CALLBACK_URL": {"details": {"callbackUrl": ["Это не адрес общедоступного сервера."]}},
@@ -76,6 +80,10 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Retry-After": {"description": "Seconds after which it is worth trying again.", "schema": {"type": "integer"}},
+    "x-should-retry": {
+        "description": "`false` where OpenAI's SDKs would repeat a request for nothing.",
+        "schema": {"type": "string"},
+    },
     "Location": {
         "description": "Where what was accepted can be followed: of a job the same as `pollUrl`.",
         "schema": {"type": "string"},
@@ -146,8 +154,11 @@ def shared() -> dict[str, dict[str, Any]]:
                 ),
             },
         },
-        "schemas": {"Error": _ERROR_SCHEMA, "PaymentRequired": _PAYMENT_SCHEMA},
-        "responses": {f"Error{status.value}": _error_response(status) for status in statuses},
+        "schemas": {"Error": _ERROR_SCHEMA, "PaymentRequired": _PAYMENT_SCHEMA, "OpenAIError": openai_errors.SCHEMA},
+        "responses": {
+            **{f"Error{status.value}": _error_response(status) for status in statuses},
+            **{f"OpenAIError{status.value}": _openai_error_response(status) for status in statuses},
+        },
         "headers": dict(_HEADERS),
         "parameters": {
             name: {"in": "header", "name": name, "required": False, **parameter}
@@ -156,8 +167,8 @@ def shared() -> dict[str, dict[str, Any]]:
     }
 
 
-def error_ref(status: int) -> dict[str, str]:
-    return {"$ref": f"#/components/responses/Error{status}"}
+def error_ref(status: int, *, openai: bool = False) -> dict[str, str]:
+    return {"$ref": f"#/components/responses/{'OpenAI' if openai else ''}Error{status}"}
 
 
 def parameter_ref(name: str) -> dict[str, str]:
@@ -183,6 +194,16 @@ def _error_response(status: HTTPStatus) -> dict[str, Any]:
             }
         },
     }
+
+
+def _openai_error_response(status: HTTPStatus) -> dict[str, Any]:
+    """The same in OpenAI's shape, with its headers."""
+    plain = _error_response(status)
+    examples = plain["content"]["application/json"]["examples"]
+    told = {code: {"value": openai_errors.body(status, example["value"])} for code, example in examples.items()}
+    content = {"schema": {"$ref": "#/components/schemas/OpenAIError"}, "examples": told}
+    headers = plain["headers"] | {"x-should-retry": header_ref("x-should-retry")}
+    return {**plain, "headers": headers, "content": {"application/json": content}}
 
 
 def _example(code: str) -> dict[str, Any]:

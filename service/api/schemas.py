@@ -37,8 +37,9 @@ class Id(Text):
 class OwnerId(Id):
     """`userId`: whose data a request is about."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(
+            **options,
             load_default=None,
             metadata={
                 "description": (

@@ -27,6 +27,7 @@ from service.usecases.accounts import AccountPolicy, AccountService
 from service.usecases.admin import AdminService
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
+from service.usecases.completions import CompletionService
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
 from service.usecases.figures import FiguresService
@@ -57,6 +58,7 @@ class Container:
     keys: KeyService
     jobs: JobService
     follow: FollowService
+    completions: CompletionService
     contexts: ContextService
     billing: BillingService
     admin: AdminService
@@ -110,6 +112,9 @@ def build(settings: Settings) -> Container:
             followers=outside.answer_followers,
             telemetry=outside.metrics,
             clock=outside.clock,
+        ),
+        completions=CompletionService(
+            jobs=jobs, catalog=outside.catalog, clock=outside.clock, count_tokens=count_tokens
         ),
         contexts=ContextService(
             sessions=outside.sessions,

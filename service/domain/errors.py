@@ -132,6 +132,22 @@ class NotFound(ServiceError):
     code = "NOT_FOUND"
 
 
+class ModelNotFound(ServiceError):
+    code = "MODEL_NOT_FOUND"
+
+
+class ContextTooLong(ServiceError):
+    """The prompt leaves the model no room for an answer. Amounts are tokens."""
+
+    code = "CONTEXT_TOO_LONG"
+
+
+class JobCancelled(ServiceError):
+    """Somebody cancelled the job that the caller waited for."""
+
+    code = "JOB_CANCELLED"
+
+
 class ContextNotFound(ServiceError):
     code = "CONTEXT_NOT_FOUND"
 

@@ -35,22 +35,23 @@ OPEN_STATUSES = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
-    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message. `attempt`
-    counts claims and is the fence: a write of an older attempt matches nothing. `handed_back` counts those that a
-    worker gave back because it was told to end. `context_version` is the session's at acceptance; the answer joins the
-    saved context only if that is still the one, unless `replaces_context` says that the client brought a context of
-    its own. `external_user_id` is what an API key's program calls `end_user_id`, who is the account itself or linked to
-    it; `program_id` is the account of that key. `locale` is the language of the job's own texts, None for the usual.
-    `actor_id` is who asked, as the ledger calls them. With `stream` the answer is shown while it is written: `shown`
-    is the beginning of it that clients may have seen, None while they have seen nothing, and a job that has shown
-    something is never run again. Of a job that did not succeed `answer` is what was shown until then. Tokens are whole
-    numbers.
+    `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message; of a program
+    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id`. `options` are those
+    of `service/domain/options.py`. `attempt` counts claims and is the fence: a write of an older attempt matches
+    nothing. `handed_back` counts those that a worker gave back because it was told to end. `context_version` is the
+    session's at acceptance; the answer joins the saved context only if that is still the one, unless
+    `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
+    program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
+    `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
+    them. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have
+    seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job that did
+    not succeed `answer` is what was shown until then. Tokens are whole numbers.
     `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
     """
 
     id: str
     account_id: str
-    session_id: str
+    session_id: str | None
     assistant: str
     meter: str
     channel: str
@@ -66,6 +67,7 @@ class Job:
     created_at: datetime
     context_version: int = 0
     replaces_context: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
@@ -91,7 +93,7 @@ class Job:
 
     @property
     def message(self) -> ChatMessage:
-        """The user's message that this job answers."""
+        """The user's message that this job answers, of a dialog's."""
         return self.prompt[-1]
 
     @property
@@ -100,14 +102,14 @@ class Job:
         return self.attempt - self.handed_back >= MAX_ATTEMPTS
 
     @property
-    def has_turn(self) -> bool:
-        """Whether question and answer are part of the dialog: a complete answer, or the part before a cancel."""
+    def is_answered(self) -> bool:
+        """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
         return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
 
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
         dialog = tuple(message for message in self.prompt if message.role != "system")
-        if self.answer is not None and self.has_turn:
+        if self.answer is not None and self.is_answered:
             dialog += (ChatMessage("assistant", self.answer),)
         return dialog[-max_messages:]
 

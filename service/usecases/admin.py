@@ -152,6 +152,8 @@ class AdminService:
             raise NotFound("job")
         if job.status is not JobStatus.FAILED:
             raise ValidationFailed(details={"jobId": ["job_not_failed"]})
+        if job.session_id is None:
+            raise ValidationFailed(details={"jobId": ["job_without_dialog"]})
         if _found(self._accounts.get(job.account_id)).blocked:
             raise AccountBlocked()
         once = f"retry:{job_id}"

@@ -58,14 +58,14 @@ class FollowService:
         self._telemetry = telemetry
         self._clock = clock
 
-    def __call__(self, job: Job, after: int = 0) -> Iterator[Event]:
+    def __call__(self, job: Job, after: int = 0, *, kept_for: timedelta = KEPT) -> Iterator[Event]:
         """The events of a job that the caller may read, but those up to number `after`.
 
         Leaving does not stop the job. Who has seen the last event already gets none. When this process is about to end
         they stop without a last one: the client comes back with the number that it has seen and goes on elsewhere.
         """
         if job.status.is_final:
-            yield from _rest(job, after, kept=self._is_kept(job))
+            yield from _rest(job, after, kept=self._ended_within(job, kept_for))
             if after != _end_of(job):
                 yield Ended(max(_end_of(job), after + 1), job)
             return
@@ -89,8 +89,8 @@ class FollowService:
         finally:
             self._telemetry.streams_open(-1)
 
-    def _is_kept(self, job: Job) -> bool:
-        return job.finished_at is not None and self._clock.now() - job.finished_at < KEPT
+    def _ended_within(self, job: Job, time: timedelta) -> bool:
+        return job.finished_at is not None and self._clock.now() - job.finished_at < time
 
     def _look(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)

@@ -1,6 +1,6 @@
 """Submit, read, list, wait for and cancel jobs: what every surface does with the one engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -113,37 +113,62 @@ class JobService:
         Raises Forbidden, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded, Unavailable,
         InsufficientTokens, IdempotencyMismatch. With a known idempotency key it returns the earlier job as it is now.
         """
+        return self.on_behalf(actor, submission.user_id, lambda party: self.accept(actor, party, submission))
+
+    def on_behalf(self, actor: Actor, user_id: str | None, accept: Callable[[Party], Job]) -> Job:
+        """What `accept` makes of the party that this `userId` means. Raises Forbidden, NotFound, AccountBlocked."""
         try:
-            return self.accept(actor, self._owners.party(actor, submission.user_id, "chat.ask"), submission)
+            return accept(self._owners.party(actor, user_id, "chat.ask"))
         except AccountLinked:
             # Linked between the two: the question is the account's now.
-            return self.accept(actor, self._owners.party(actor, submission.user_id, "chat.ask"), submission)
+            return accept(self._owners.party(actor, user_id, "chat.ask"))
 
     def accept(self, actor: Actor, party: Party, submission: Submission) -> Job:
         """`submit` for a party that somebody has already decided on."""
-        owner_id = party.account_id
-        earlier = self._replays.earlier(submission.idempotency)
+        earlier = self.earlier(submission.idempotency)
         if earlier is not None:
-            return self._look(earlier)
+            return earlier
         _check_message(submission.message)
         if submission.callback_url is not None:
             self._callback_policy.check(submission.callback_url, "callbackUrl")
             if actor.key is not None and not actor.key.may_call(submission.callback_url):
                 raise UnsafeCallbackUrl(details={"callbackUrl": ["url_not_of_key"]})
         assistant, model = self._offer(_assistant(actor, submission))
+        return self.take(
+            actor,
+            party.account_id,
+            submission.idempotency,
+            model,
+            lambda: self._draft(actor, party, submission, assistant, model),
+        )
+
+    def earlier(self, idempotency: ports.IdempotencyKey | None) -> Job | None:
+        """The job that this key led to before. Raises IdempotencyMismatch."""
+        earlier = self._replays.earlier(idempotency)
+        return None if earlier is None else self._look(earlier)
+
+    def take(
+        self,
+        actor: Actor,
+        owner_id: str,
+        idempotency: ports.IdempotencyKey | None,
+        model: ChatModel,
+        draft: Callable[[], Job],
+    ) -> Job:
+        """Accept what `draft` makes of a sound question, if limits and balance allow it. Raises as `submit` does."""
         self._throttle.question(actor, owner_id, model.alias)
         self._admit()
-        job = self._draft(actor, party, submission, assistant, model)
+        job = draft()
         self._throttle.tokens(actor, owner_id, model.alias, job.prompt_tokens + job.output_tokens)
         self._throttle.enter(actor, owner_id, model.alias, job.id)
         try:
-            job = self._money.reserve(job, submission.idempotency)
+            job = self._money.reserve(job, idempotency)
         except ports.AlreadyDone as race:
             self._throttle.leave(job.id)
-            return self._look(self._replays.same(race.record, submission.idempotency))
+            return self._look(self._replays.same(race.record, idempotency))
         except self._outages:
             self._throttle.leave(job.id)
-            if submission.idempotency is None:
+            if idempotency is None:
                 # With a key the client's next try finds the job, if there is one, and gets its answer.
                 self._withdrawals.add(job.id)
             raise

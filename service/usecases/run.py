@@ -162,6 +162,7 @@ class RunService:
             temperature=job.temperature,
             request_id=job.request_id,
             safety_id=hashlib.sha256(job.account_id.encode()).hexdigest(),
+            options=job.options,
         )
         return self._upstream.stream(request, showing) if job.stream else self._upstream.answer(request)
 

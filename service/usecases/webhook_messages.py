@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from service.domain.jobs import Job, JobStatus
+from service.domain.jobs import Job
 from service.domain.parts import split
 from service.domain.texts import DEFAULT_LOCALE, text
 from service.domain.webhooks import Delivery, Endpoint, EventType, WebhookFormat, sign
@@ -74,7 +74,7 @@ def _job_data(job: Job, end_user: str | None) -> dict[str, Any]:
         "jobId": job.id,
         "userId": end_user or job.account_id,
         "status": job.status.value,
-        "message": job.answer if job.status is JobStatus.SUCCEEDED else None,
+        "message": job.answer if job.is_answered else None,
         "model": job.model,
         "tokensUsed": None if job.usage is None else job.usage.total_tokens,
         "charged": job.charged,

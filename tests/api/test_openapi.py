@@ -17,7 +17,12 @@ from tests.api.conftest import Caller
 METHODS = ("get", "post", "put", "patch", "delete")
 ACCESS = {"public", "self", "private", "owner", "support", "admin"}
 # Whose bodies need what a form can't carry.
-NESTED = {"/api/context", "/api/admin/keys/{keyId}/scopes", "/api/payments/yookassa/notifications"}
+NESTED = {
+    "/api/context",
+    "/api/admin/keys/{keyId}/scopes",
+    "/api/payments/yookassa/notifications",
+    "/v1/chat/completions",
+}
 # Pages and files, not part of the API.
 UNDOCUMENTED = {"/", "/openapi.json", "/docs", "/redoc", "/docs/static/<path:filename>", "/pay/test/<provider_id>"}
 Operations = dict[tuple[str, str], dict[str, Any]]

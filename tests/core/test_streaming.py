@@ -14,6 +14,7 @@ from redis import Redis
 
 from devstack.servers import RedisServer
 from devstack.upstream_control import UpstreamControl
+from service.adapters.metrics import FIRST_SHOWN_SECONDS, STREAMS_OPEN
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.redis.streams import KEPT_SECONDS, stream_key
 from service.adapters.tokenizer import count_tokens
@@ -169,6 +170,26 @@ def test_the_stream_is_kept_for_ten_minutes(
     db.jobs.update_one({"_id": job.id}, {"$set": {"finished_at": datetime.now(UTC) - timedelta(minutes=11)}})
     (end,) = container.follow(MongoJobs().get(job.id))
     assert isinstance(end, Ended)
+
+
+def test_what_is_shown_and_followed_is_counted(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    def first_pieces() -> float:
+        samples = FIRST_SHOWN_SECONDS.collect()[0].samples
+        return sum(sample.value for sample in samples if sample.name.endswith("_count"))
+
+    upstream.rule(answer=ANSWER, hold="gate", hold_after_chunks=4)
+    before, opened = first_pieces(), STREAMS_OPEN._value.get()
+    job = submit(container, new_actor(), stream=True)
+    with running(container, job):
+        events = container.follow(job)
+        seen_next(events, len(FOUR_WORDS))
+        assert (first_pieces(), STREAMS_OPEN._value.get()) == (before + 1, opened + 1)
+        events.close()
+        assert STREAMS_OPEN._value.get() == opened
+        upstream.release("gate")
+    assert first_pieces() == before + 1
 
 
 def test_an_answer_that_nobody_asked_to_watch_is_asked_for_and_shown_at_once(

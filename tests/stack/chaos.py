@@ -14,12 +14,14 @@ from typing import Any
 import requests
 
 from tests.core.checker import check_money
+from tests.stack.sse import Listener
 from tests.stack.stack import Person, StackUnderTest, eventually
 
 log = logging.getLogger("chaos")
 
 CLIENTS = 4
 RECOVERY_SECONDS = 45.0
+READERS_SHARE = 0.5
 FINAL = ("succeeded", "failed", "cancelled")
 # What the provider does with a question is written into the question.
 MOODS = {
@@ -45,6 +47,33 @@ class Asked:
 
 
 @dataclass
+class Reader:
+    """Follows a job's events as an application does: after a broken connection it goes on where it was."""
+
+    person: Person
+    url: str
+    job_id: str
+    text: str = ""
+    breaks: int = 0
+    ended: bool = False
+
+    def start(self, given_up: threading.Event) -> threading.Thread:
+        thread = threading.Thread(target=self._follow, args=(given_up,), daemon=True)
+        thread.start()
+        return thread
+
+    def _follow(self, given_up: threading.Event) -> None:
+        last_id = 0
+        while not self.ended and not given_up.is_set():
+            listener = Listener.of(self.person, self.job_id, self.url, after=last_id)
+            listener.ended(RECOVERY_SECONDS * 4)
+            self.text, last_id = self.text + listener.text, listener.last_id
+            self.ended = bool(listener.last)
+            self.breaks += not self.ended
+            given_up.wait(0 if self.ended else 0.2)
+
+
+@dataclass
 class Chaos:
     """`run` injects so many faults while clients ask; `judge` waits for rest and checks every promise."""
 
@@ -52,8 +81,11 @@ class Chaos:
     seed: int
     asked: list[Asked] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
+    readers: list[Reader] = field(default_factory=list)
     complaints: list[Exception] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
+    _given_up: threading.Event = field(default_factory=threading.Event)
+    _reading: list[threading.Thread] = field(default_factory=list)
 
     def run(self, faults: int) -> None:
         log.warning("chaos seed %s, %s faults", self.seed, faults)
@@ -79,6 +111,7 @@ class Chaos:
         jobs = self.stack.db.jobs
         eventually(lambda: jobs.count_documents({"status": {"$nin": FINAL}}) == 0, RECOVERY_SECONDS)
         check_money(self.stack.db)
+        self._check_readers()
         calls: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for call in self.stack.upstream.journal():
             calls[call["body"]["messages"][-1]["content"]].append(call)
@@ -90,6 +123,16 @@ class Chaos:
             len({call["n"] for call in made if call["outcome"] == "answered"}) - 1 for made in calls.values()
         )
         assert repeated <= self.injected.total() * CLIENTS, f"{repeated} answers were asked for again"
+
+    def _check_readers(self) -> None:
+        """Every reader came to the end, and saw each character of what was kept once and in its place."""
+        eventually(lambda: all(reader.ended for reader in self.readers), RECOVERY_SECONDS)
+        for reader in self.readers:
+            job = self.stack.db.jobs.find_one({"_id": reader.job_id}) or {}
+            kept = job["answer"] or ""
+            # A worker and Redis that died together may have lost the last of what was shown of an answer that failed.
+            seen = reader.text[: len(kept)] if job["error_code"] == "INTERRUPTED" else reader.text
+            assert seen == kept, f"{reader}, of {job['status']}, {job['error_code']}: {kept!r}"
 
     def _check_charge(self, job: dict[str, Any], calls: list[dict[str, Any]]) -> None:
         if job["status"] != "succeeded":
@@ -113,6 +156,9 @@ class Chaos:
             job_id = self._ask(person, text, stream=bool(count % 2))
             if job_id is not None:
                 self.asked.append(Asked(person, job_id, text))
+                if chance.random() < READERS_SHARE:
+                    self.readers.append(Reader(person, self.stack.web.url, job_id))
+                    self._reading.append(self.readers[-1].start(self._given_up))
                 if chance.random() < 0.1:
                     self._try(lambda job_id=job_id: person.call("POST", f"/api/chat/jobs/{job_id}/cancel", timeout=10))
             self._stopped.wait(chance.uniform(0.05, 0.3))

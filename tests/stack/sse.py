@@ -52,6 +52,9 @@ class Listener:
         method = "GET" if self.body is None else "POST"
         try:
             reply = requests.request(method, self.url, headers=headers, json=self.body, stream=True, timeout=40)
+            if reply.status_code >= 500:
+                self.broken = True
+                return
             assert reply.status_code == 200, reply.text
             self.headers = dict(reply.headers)
             rest = b""

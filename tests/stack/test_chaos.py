@@ -18,6 +18,7 @@ def test_short_chaos(stack: StackUnderTest) -> None:
     chaos.run(SHORT_FAULTS)
     chaos.judge()
     assert len(chaos.asked) > SHORT_FAULTS, "the clients hardly got to ask"
+    assert chaos.readers, "nobody followed an answer"
 
 
 @pytest.mark.chaos_long
@@ -26,3 +27,4 @@ def test_long_chaos(stack: StackUnderTest) -> None:
     chaos.run(int(os.environ.get("CHAOS_FAULTS", 1000)))
     chaos.judge()
     print(f"{len(chaos.asked)} jobs, faults: {dict(chaos.injected)}")
+    print(f"{len(chaos.readers)} readers, connections broken: {sum(reader.breaks for reader in chaos.readers)}")

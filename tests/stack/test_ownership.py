@@ -59,7 +59,7 @@ class Route:
 
     @property
     def names_a_thing(self) -> bool:
-        return "{" in self.path.replace("{apiKey}", "") or "jobId" in self.query
+        return "{" in self.path.replace("{apiKey}", "").replace("{model}", "") or "jobId" in self.query
 
     @property
     def names_somebody(self) -> bool:
@@ -152,7 +152,7 @@ def attempt(stack: StackUnderTest, route: Route, cast: Cast, who: str) -> reques
 
 def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str) -> requests.Response:
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
-    ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id}
+    ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
     path = route.path.format(userId=user_id, jobId=job_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
@@ -164,11 +164,14 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str) 
 
 
 def outcome(reply: requests.Response) -> tuple[int, str]:
-    """Status and code; of the bot profile, whose status is always 200, the status that its code has elsewhere."""
+    """Status and code; of the bot profile, whose status is always 200, the status that its code has elsewhere, and of
+    OpenAI's error object, which says it in lower case, our code."""
     is_json = reply.headers.get("Content-Type", "").startswith("application/json")
     body = reply.json() if reply.content and is_json else {}
     if body.get("errorCode"):
         return int(STATUSES[body["errorCode"]]), str(body["errorCode"])
+    if isinstance(body.get("error"), dict):
+        return reply.status_code, str(body["error"]["code"]).upper()
     return reply.status_code, str(body.get("code", ""))
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, TypeVar, cast
@@ -31,6 +32,12 @@ class MongoCatalog:
     def model(self, alias: str) -> ChatModel | None:
         """The model of an alias; `default` is what the installation chose, known to the table or not."""
         return self._remember(("model", alias), lambda: self._model(alias))
+
+    def models(self) -> list[ChatModel]:
+        """See `ports.Catalog.models`."""
+        aliases = {row["_id"] for row in collection(ModelDocument).find({}, {"_id": 1})} | {self._default_model}
+        found = ((alias, self.model(alias)) for alias in sorted(aliases))
+        return [replace(model, alias=alias) for alias, model in found if model is not None]
 
     def _model(self, alias: str) -> ChatModel | None:
         chosen = self._default_model

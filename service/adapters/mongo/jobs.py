@@ -3,6 +3,7 @@
 Hosts' clocks may differ, so leases are compared with and set from `$$NOW`. What ends a job is in `money`.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ def job_row(job: Job) -> Row:
     row["prompt"] = [asdict(message) for message in job.prompt]
     row["metadata"] = dict(job.metadata)
     row["status"] = job.status.value
+    # As text: a schema has names that no database takes.
+    row["options"] = json.dumps(dict(job.options)) if job.options else None
     del row["destinations"]
     return row
 
@@ -52,6 +55,7 @@ def to_job(row: Row) -> Job:
     values["weights"] = PriceWeights(**row["weights"])
     values["prompt"] = tuple(ChatMessage(**message) for message in row.get("prompt", ()))
     values["status"] = JobStatus(row["status"])
+    values["options"] = json.loads(row.get("options") or "{}")
     values["usage"] = None if row.get("usage") is None else Usage(**row["usage"])
     return Job(**values)
 

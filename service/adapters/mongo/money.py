@@ -129,7 +129,7 @@ class MongoMoney:
             movement = Movement(f"{job.id}:final", job.account_id, EntryKind.FINAL, SYSTEM_ACTOR_ID)
             self._write(session, movement, wallet, release, -job.hold_tokens, job_id=job.id)
             settled = to_job(row)
-            if settled.has_turn:
+            if settled.is_answered and settled.session_id is not None:
                 append_turn(session, settled, max_context_messages)
             count_usage(session, settled)
             if charge.loss_tokens:

@@ -12,7 +12,7 @@ from service.domain.jobs import Job, JobStatus
 
 
 def append_turn(session: ClientSession, job: Job, max_context_messages: int) -> None:
-    """Store the question and the answer of a job that has a turn, and move its session's saved context on.
+    """Store the question and the answer of an answered job, and move its session's saved context on.
 
     The context moves only if it is still the one that the job was asked in (nobody reset or replaced it meanwhile),
     unless the client brought its own, which then replaces it. A session that is gone stays gone.

@@ -13,7 +13,11 @@ from service.domain.errors import UpstreamFailed
 from service.usecases.ports import ChatAnswer, ChatRequest
 
 # Parameters that an answer can do without; the output limit is not one, because the hold depends on it.
-OPTIONAL = frozenset({"temperature", "reasoning_effort", "safety_identifier", "stream_options"})
+# Nor are `stop` and the response format, without which it would be another answer.
+OPTIONAL = frozenset(
+    {"temperature", "top_p", "frequency_penalty", "presence_penalty", "seed"}
+    | {"reasoning_effort", "safety_identifier", "stream_options"}
+)
 # Finish reasons with which a text is a complete answer, or as long as was paid for.
 _COMPLETE = ("stop", "length")
 # More than any model can read or write: such a count is none.
@@ -29,6 +33,7 @@ def parameters(request: ChatRequest, refused: frozenset[str], *, streamed: bool 
         optional["temperature"] = request.temperature
     if model.reasoning_effort is not None:
         optional["reasoning_effort"] = model.reasoning_effort
+    optional.update(request.options)
     if streamed:
         optional["stream_options"] = {"include_usage": True}
     return {

@@ -78,7 +78,7 @@ class RedisAnswerWriter:
         """See `ports.AnswerWriter.end`."""
         with self._lock:
             answer = self._answers.pop(job_id, None)
-            if answer is not None:
+            if answer is not None and answer.is_behind:
                 self._write({job_id: answer})
         self._best_effort(lambda: self._redis.expire(stream_key(job_id), KEPT_SECONDS), 0)
 
@@ -101,7 +101,6 @@ class RedisAnswerWriter:
         pause: Callable[[float], object] = threading.Event().wait
         while True:
             self._behind.wait()
-            pause(FLUSH_SECONDS)
             self._behind.clear()
             try:
                 with self._lock:
@@ -109,6 +108,7 @@ class RedisAnswerWriter:
             except Exception:
                 # Without this thread nothing would be shown by this process any more.
                 log.exception("showing broke")
+            pause(FLUSH_SECONDS)
             if any(answer.is_behind for answer in list(self._answers.values())):
                 self._behind.set()
 

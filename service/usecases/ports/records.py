@@ -1,7 +1,7 @@
 """What use cases and adapters hand to each other: plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -221,7 +221,10 @@ class DeliveryQuery:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One call to the model provider. `safety_id` stands for the account there and is not its id."""
+    """One call to the model provider. `safety_id` stands for the account there and is not its id.
+
+    `options` are those of `service/domain/options.py`.
+    """
 
     model: ChatModel
     upstream_model: str
@@ -230,6 +233,7 @@ class ChatRequest:
     temperature: float | None
     request_id: str
     safety_id: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Money(Protocol):
         """
 
     def settle(self, job: Job, outcome: Outcome, max_context_messages: int) -> Job | None:
-        """Make the job final, move the money, and append its turn, if it has one, to its dialog.
+        """Make the job final, move the money, and append what was answered to its dialog.
 
         Does so only while the job is still in the state and attempt given; else returns None and changes nothing.
         """
@@ -231,6 +231,9 @@ class Catalog(Protocol):
     def assistant(self, assistant_id: str) -> Assistant | None: ...
 
     def model(self, alias: str) -> ChatModel | None: ...
+
+    def models(self) -> list[ChatModel]:
+        """All that `model` knows by their aliases, in alphabetical order."""
 
 
 class Balances(Protocol):

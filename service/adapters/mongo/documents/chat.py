@@ -35,7 +35,7 @@ class JobDocument(Stored):
 
     id = StringField(primary_key=True)
     account_id = StringField(required=True)
-    session_id = StringField(required=True)
+    session_id = StringField()
     assistant = StringField(required=True)
     meter = StringField(required=True)
     channel = StringField(required=True)
@@ -51,6 +51,7 @@ class JobDocument(Stored):
     context_version = IntField(required=True)
     replaces_context = BooleanField(required=True)
     stream = BooleanField()
+    options = StringField()
     shown = StringField()
     metadata = DictField()
     callback_url = StringField()

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from flask import Response, after_this_request
+from flask import Response
 
 from service.api import events
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
 from service.api.blueprints.gateway.chat_schemas import After, JobList, Question, Wait
 from service.api.errors import JobFailed
-from service.api.headers import Preference, idempotency_key, preference, rate_limit_headers
+from service.api.headers import Preference, idempotency_key, preference
 from service.api.jobs import POLL_SECONDS, accepted, job_body, job_summary
+from service.api.quota import tell_quota
 from service.api.schemas import Accepted, Job, JobFilter
 from service.api.state import services
 from service.domain.accounts import Actor
@@ -43,7 +44,7 @@ def ask(question: dict[str, Any], *, actor: Actor) -> Any:
     job's event stream itself, as the model writes it, and names the job in `Location` and `X-Job-Id`. The balance is
     charged for a complete answer, or for the part that was shown before you cancelled it.
     """
-    _tell_quota(actor, question["user_id"])
+    tell_quota(actor, question["user_id"])
     wanted = preference()
     seconds = wanted.seconds(_wait_seconds(actor))
     job = services().jobs.submit(actor, _submission(question, actor))
@@ -140,16 +141,6 @@ def _submission(question: dict[str, Any], actor: Actor) -> Submission:
         idempotency=idempotency_key(actor, question),
         stream=question["stream"] or events.wants_events(),
     )
-
-
-def _tell_quota(actor: Actor, user_id: str | None) -> None:
-    """Put what is left of the rate limit on the answer, whatever it will be. Raises Forbidden."""
-    actor.owner(user_id)
-
-    @after_this_request
-    def add(response: Response) -> Response:
-        response.headers.update(rate_limit_headers(services().jobs.quota(actor, user_id)))
-        return response
 
 
 def _wait_seconds(actor: Actor) -> int:
