@@ -13,7 +13,9 @@ from service.domain import texts
 from service.domain.errors import (
     BalanceChanged,
     BalanceTooLow,
+    ContextTooLong,
     InsufficientTokens,
+    ModelNotFound,
     PaymentSpent,
     RateLimited,
     ServiceError,
@@ -34,6 +36,8 @@ def errors_by_code() -> dict[str, ServiceError]:
         BalanceChanged(available=5, held=7),
         BalanceTooLow(available=5, held=7),
         PaymentSpent(required=600, available=5, held=7),
+        ContextTooLong(params={"limit": 8000, "tokens": 9000}),
+        ModelNotFound(params={"model": "gpt-0"}),
         RateLimited(retry_after_seconds=12, params={"seconds": 12}),
     ]
     found = {error.code: error for error in special}
