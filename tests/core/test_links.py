@@ -157,14 +157,17 @@ def test_the_bot_reaches_nothing_else_of_the_person(
         assert container.billing.statement(bot, name).wallet.account_id == bot.owner(name) != vera.account_id
 
 
-def test_the_owner_of_the_bot_reaches_no_job_of_its_end_users(
+def test_a_linked_question_is_the_bots_and_the_persons_and_nobody_elses(
     container: Container, vera: Actor, owner: Actor, bot: Actor
 ) -> None:
     link(container, bot, vera)
     job = ask(container, bot, user_id=CHAT_ID)
+    assert bot.name_of(job.account_id, job.external_user_id, job.end_user_id) == CHAT_ID
     for actor in (owner, program_of(new_key(container, owner)), program_of(new_key(container, vera))):
         if actor.account_id == vera.account_id:
             assert container.jobs.get(actor, job.id).id == job.id
+            # Another bot's name for its user means nothing to a program of hers.
+            assert actor.name_of(job.account_id, job.external_user_id, job.end_user_id) == vera.account_id
         else:
             with pytest.raises(Forbidden):
                 container.jobs.get(actor, job.id)

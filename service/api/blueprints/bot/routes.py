@@ -113,7 +113,7 @@ def link(given: dict[str, Any], *, actor: Actor) -> Response:
 def _job(actor: Actor, job: Job, asked: str | None, first_part: int) -> Response:
     available = job.balance_after
     if available is None:
-        available = bot.balance_of(actor, actor.name_of(job.account_id, job.external_user_id))
+        available = bot.balance_of(actor, actor.name_of(job.account_id, job.external_user_id, job.end_user_id))
     form, limit = bot.chosen_format(actor, asked), bot.part_limit(actor)
     return bot.answer(bot.of_job(job, available, form, limit, first_part))
 
