@@ -3,11 +3,16 @@
 No-code builders branch on a variable and not on a status, lose what is nested, and show what they got to a person.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
 import structlog
-from flask import Response, jsonify
+from flask import Response, g, jsonify
 
 from service.api.errors import CANCELLED, STATUSES, answer_under, text_params
-from service.api.state import locale, services, state
+from service.api.state import locale, services
 from service.domain import telegram
 from service.domain.accounts import Actor
 from service.domain.errors import InternalError, ServiceError
@@ -40,12 +45,61 @@ def install() -> None:
     answer_under(f"{PREFIX}/", _failed)
 
 
-def done(balance: int, shown: str = "") -> Flat:
+@dataclass
+class Asked:
+    """What is known of the request so far, for whatever its answer will be; its fields, once they are `read`."""
+
+    actor: Actor
+    read: bool = False
+    user_id: str | None = None
+    client_request_id: str = ""
+    format: str | None = None
+
+    @property
+    def form(self) -> TextFormat:
+        """The format that was asked for, else the key's, else plain."""
+        of_key = self.actor.key.text_format if self.actor.key else None
+        return TextFormat(self.format or of_key or TextFormat.PLAIN)
+
+    @property
+    def part_characters(self) -> int:
+        return (self.actor.key.part_characters if self.actor.key else None) or PART_CHARACTERS
+
+
+def remembering(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Have failures of this view know who asked: what is wrong with the request is found before the view is called."""
+
+    @wraps(view)
+    def begun(*args: Any, actor: Actor, **kwargs: Any) -> Any:
+        g.bot_asked = Asked(actor)
+        return view(*args, actor=actor, **kwargs)
+
+    return begun
+
+
+def remember(given: Mapping[str, Any]) -> Asked:
+    """The request with what its fields say."""
+    known = asked()
+    known.read = True
+    known.user_id = given.get("user_id")
+    known.client_request_id = given.get("client_request_id") or ""
+    known.format = given.get("format")
+    return known
+
+
+def asked() -> Asked:
+    """The request that is being answered."""
+    known: Asked = g.bot_asked
+    return known
+
+
+def done(of: Asked, balance: int, words: str) -> Flat:
     """Something that is not a question was done."""
-    return _reply(status="done", text=shown, part1=shown, partsCount=int(bool(shown)), balance=balance)
+    shown = telegram.escaped(words, of.form)
+    return _reply(status="done", text=shown, part1=shown, partsCount=1, balance=balance)
 
 
-def of_job(job: Job, balance: int, form: TextFormat, part_characters: int, first_part: int) -> Flat:
+def of_job(of: Asked, job: Job, balance: int, first_part: int) -> Flat:
     """A question as it is now; `part1` is the part with the number `first_part`."""
     about: Flat = {
         "status": _STATUSES[job.status],
@@ -55,32 +109,18 @@ def of_job(job: Job, balance: int, form: TextFormat, part_characters: int, first
     }
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         code = CANCELLED if job.status is JobStatus.CANCELLED else job.error_code or InternalError.code
-        return _reply(**about, ok=False, **_error(code, ServiceError(), 1, locale(job.locale)))
+        return _reply(**{**about, **_error(code, ServiceError(), 0, locale(job.locale)), "ok": False})
     if job.answer is None:
         return _reply(**about)
-    parts = telegram.parts(job.answer, form, part_characters)
+    parts = telegram.parts(job.answer, of.form, of.part_characters)
     shown = parts[first_part - 1 : first_part - 1 + PARTS]
     numbered: Flat = {f"part{number}": part for number, part in enumerate(shown, start=1)}
-    return _reply(**about, **numbered, text=telegram.whole(job.answer, form), partsCount=len(parts))
-
-
-def chosen_format(actor: Actor, asked: str | None) -> TextFormat:
-    """The format that was asked for, else the key's, else plain."""
-    return TextFormat(asked or (actor.key.text_format if actor.key else None) or TextFormat.PLAIN)
-
-
-def part_limit(actor: Actor) -> int:
-    return (actor.key.part_characters if actor.key else None) or PART_CHARACTERS
+    return _reply(**about, **numbered, text=telegram.whole(job.answer, of.form), partsCount=len(parts))
 
 
 def balance_of(actor: Actor, user_id: str | None) -> int:
     """What can be spent now, in tokens."""
     return services().billing.statement(actor, user_id).wallet.available
-
-
-def tell_balance(actor: Actor, user_id: str | None) -> None:
-    """Have a refusal of this request tell whose balance it is about."""
-    state().balance = lambda: balance_of(actor, user_id)
 
 
 def answer(reply: Flat) -> Response:
@@ -100,7 +140,9 @@ def _reply(**fields: str | int | bool) -> Flat:
 
 def _failed(code: str, error: ServiceError, retry_after: int | None) -> Response:
     words = _error(code, error, retry_after, locale())
-    response = answer(_reply(ok=False, status="failed", balance=_balance_after(code, error), **words))
+    known: Asked | None = g.get("bot_asked")
+    about: Flat = {"balance": _balance_after(code, error), "clientRequestId": known.client_request_id if known else ""}
+    response = answer(_reply(**about, ok=False, status="failed", **words))
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
@@ -110,12 +152,13 @@ def _balance_after(code: str, error: ServiceError) -> int:
     """What a refusal says of the balance: 0 if nobody is known or nothing can be looked up."""
     if "available" in error.extra:
         return int(error.extra["available"])
-    look = state().balance
-    if look is None or code in _NO_LOOK:
+    known: Asked | None = g.get("bot_asked")
+    # Before its fields are read nobody knows whose balance it would be.
+    if known is None or not known.read or code in _NO_LOOK:
         return 0
     failures: tuple[type[Exception], ...] = (ServiceError, *services().outages)
     try:
-        return look()
+        return balance_of(known.actor, known.user_id)
     except failures:
         # What went wrong first is what the bot is told.
         return 0
@@ -129,4 +172,6 @@ def _error(code: str, error: ServiceError, retry_after: int | None, language: st
     if known in _OF_THE_BUILDER and error.details:
         complaints = (f"{field}: {detail(language, each)}" for field, found in error.details.items() for each in found)
         words = f"{words} {' '.join(complaints)}"
-    return {"errorCode": known, "errorText": words, "retryAfter": retry_after or 0}
+    begun: Asked | None = g.get("bot_asked")
+    shown = telegram.escaped(words, begun.form if begun else TextFormat.PLAIN)
+    return {"errorCode": known, "errorText": shown, "retryAfter": retry_after or 0}

@@ -31,7 +31,7 @@ def job_summary(job: Job, actor: Actor) -> dict[str, Any]:
     """The job without its texts, with its account by the name under which the reader knows it."""
     body: dict[str, Any] = {
         "job_id": job.id,
-        "user_id": actor.name_of(job.account_id, job.external_user_id),
+        "user_id": actor.name_of(job.account_id, job.external_user_id, job.end_user_id),
         "status": job.status.value,
         "assistant": job.assistant,
         "model": job.model,

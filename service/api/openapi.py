@@ -24,7 +24,8 @@ DESCRIPTION = (
     "Chat with language models through one gateway: every answer is a job that is accepted durably, metered in tokens "
     "and charged once. Poll the job, wait for it (`Prefer: wait=N`) or follow its events.\n\n"
     "Fields are camelCase; snake_case is accepted too. Unknown fields are ignored. Times are UTC in whole seconds. "
-    "Errors have one shape everywhere, in the reader's language (`Accept-Language`: ru, en, fr)."
+    "Errors have one shape everywhere, in the reader's language (`Accept-Language`: ru, en, fr); only `/api/bot` "
+    "answers 200 whatever happens, in flat fields of its own."
 )
 # Answered whatever a route does: a defect, and a dependency that is away.
 _ALWAYS = (500, 503)

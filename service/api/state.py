@@ -5,7 +5,6 @@ Only this package looks here: use cases get plain values and an explicit `Actor`
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -20,13 +19,12 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 @dataclass
 class RequestState:
-    """`account_locale` is known once somebody has been recognised, `balance` says whose it is, in the bot profile."""
+    """`account_locale` is known once somebody has been recognised."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     account_id: str | None = None
     account_locale: str | None = None
-    balance: Callable[[], int] | None = None
 
 
 def install(app: Flask, container: Container) -> None:

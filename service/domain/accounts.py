@@ -112,9 +112,12 @@ class Actor:
             return False
         return self.key.end_user_id(external_id) == (end_user_id or account_id)
 
-    def name_of(self, account_id: str, external_id: str | None) -> str:
-        """The `userId` by which the actor knows this account."""
-        return external_id if self.key is not None and external_id is not None else account_id
+    def name_of(self, account_id: str, external_id: str | None, end_user_id: str | None = None) -> str:
+        """The `userId` by which the actor knows this account: a program knows its own end users, and only them, by
+        names of its own. `end_user_id` as in `reaches`."""
+        if self.key is None or external_id is None:
+            return account_id
+        return external_id if self.key.end_user_id(external_id) == (end_user_id or account_id) else account_id
 
 
 def fold_name(name: str) -> str:

@@ -27,6 +27,11 @@ def whole(markdown: str, form: TextFormat) -> str:
     return _Text(parse(markdown), _DIALECTS[form]).whole()
 
 
+def escaped(text: str, form: TextFormat) -> str:
+    """Text that is no Markdown, such as a message of our own, to be shown as it is."""
+    return text if form is TextFormat.PLAIN else text.translate(_DIALECTS[form].in_text)
+
+
 def parts(markdown: str, form: TextFormat, limit: int) -> list[str]:
     """An answer in messages of at most `limit` UTF-16 units with their markup, at least `parts.PART_LEAST`."""
     if form is TextFormat.PLAIN:

@@ -12,6 +12,7 @@ from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from tests.api.conftest import Caller, Program
 from tests.api.test_openapi import complain
+from tests.domain.telegram_rules import Message, parse_html, parse_markdown
 
 NewProgram = Callable[..., Program]
 FIELDS = ["ok", "status", "jobId", "clientRequestId", "text", "part1", "part2", "part3", "part4", "part5"]
@@ -168,6 +169,32 @@ def test_the_format_is_the_requests_or_the_keys(
     assert ask(bot, format="markdownv2")["part1"] == r"*2 < 3\.*"
 
 
+@pytest.mark.parametrize(("form", "judge"), [("html", parse_html), ("markdownv2", parse_markdown)])
+def test_our_own_words_are_in_the_format_too(
+    bot: Program, user: Caller, upstream: UpstreamControl, at_once: None, form: str, judge: Callable[[str], Message]
+) -> None:
+    """A bot that sends everything as MarkdownV2 can send them as they are."""
+    user.call("PATCH", f"/api/keys/{bot.key['keyId']}", json={"textFormat": form})
+    upstream.rule(status=400)
+    shown = [
+        ask(bot, userId="poor")["errorText"],
+        ask(bot, message="")["errorText"],
+        ask(bot, format="nonsense", wait="<b>")["errorText"],
+        ask(bot)["errorText"],
+        flat(bot.get("/api/bot/result?jobId=unknown"))["errorText"],
+        flat(bot.get("/api/bot/balance?userId=4242"))["text"],
+        flat(bot.post("/api/bot/reset", {"userId": "4242"}))["part1"],
+        flat(bot.post("/api/bot/link", {"userId": "4242", "code": "AAAA-AAAA"}))["errorText"],
+    ]
+    plain = [judge(text).text for text in shown]
+    assert plain[5:7] == ["На балансе 10\u00a0000 токенов.", "Начнём сначала: прошлый разговор забыт."]
+    assert plain[0].startswith("Недостаточно токенов. Пополните баланс: http")
+
+
+def test_a_refusal_names_the_request(program: Program) -> None:
+    assert ask(program, userId="poor", clientRequestId="update-3")["clientRequestId"] == "update-3"
+
+
 def test_the_same_request_again_is_the_same_question(bot: Program, pong: None) -> None:
     first = ask(bot, clientRequestId="update-9")
     for fields in ({}, {"wait": 0}, {"format": "html"}):
@@ -259,7 +286,8 @@ def test_bad_input_is_told_flat(bot: Program, body: dict[str, Any], code: str, n
     ],
 )
 def test_a_body_that_is_none_is_told_flat(bot: Program, options: dict[str, Any], code: str) -> None:
-    assert flat(bot.call("POST", "/api/bot/ask", **options))["errorCode"] == code
+    reply = flat(bot.call("POST", "/api/bot/ask", **options))
+    assert (reply["errorCode"], reply["balance"]) == (code, 0), "nobody's, and least of all the owner's"
 
 
 def test_errors_of_the_route_are_flat_too(bot: Program, client: FlaskClient) -> None:
@@ -304,6 +332,7 @@ def test_a_failed_answer_costs_nothing_and_says_so(
     failed = ask(bot)
     assert (failed["status"], failed["errorCode"], failed["balance"]) == ("failed", code, 10_000)
     assert failed["errorText"] == "Не получилось ответить. Ничего не списано, попробуйте ещё раз."
+    assert failed["retryAfter"] == 0
     assert failed["jobId"]
 
 

@@ -1,6 +1,7 @@
 """Links: a bot's end user and an account become one, with every token, and the bot sees no more than before."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
@@ -12,6 +13,7 @@ from pymongo.database import Database
 from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
+from service.domain.billing import EntryKind, PriceWeights
 from service.domain.chat import ChatMessage
 from service.domain.errors import (
     AccountBlocked,
@@ -24,9 +26,11 @@ from service.domain.errors import (
     RateLimited,
     ValidationFailed,
 )
+from service.domain.jobs import JobStatus
 from service.domain.links import CODE_LIFE, hash_code, new_code
+from service.usecases.jobs import Submission
 from service.usecases.links import CODES_PER_HOUR, FAILURES_PER_END_USER, FAILURES_PER_OWNER, Confirmed, LinkService
-from service.usecases.ports import IdempotencyKey, JobQuery
+from service.usecases.ports import IdempotencyKey, JobQuery, Movement
 from tests.core.checker import check_money
 from tests.core.support import (
     ROOT,
@@ -157,14 +161,17 @@ def test_the_bot_reaches_nothing_else_of_the_person(
         assert container.billing.statement(bot, name).wallet.account_id == bot.owner(name) != vera.account_id
 
 
-def test_the_owner_of_the_bot_reaches_no_job_of_its_end_users(
+def test_a_linked_question_is_the_bots_and_the_persons_and_nobody_elses(
     container: Container, vera: Actor, owner: Actor, bot: Actor
 ) -> None:
     link(container, bot, vera)
     job = ask(container, bot, user_id=CHAT_ID)
+    assert bot.name_of(job.account_id, job.external_user_id, job.end_user_id) == CHAT_ID
     for actor in (owner, program_of(new_key(container, owner)), program_of(new_key(container, vera))):
         if actor.account_id == vera.account_id:
             assert container.jobs.get(actor, job.id).id == job.id
+            # Another bot's name for its user means nothing to a program of hers.
+            assert actor.name_of(job.account_id, job.external_user_id, job.end_user_id) == vera.account_id
         else:
             with pytest.raises(Forbidden):
                 container.jobs.get(actor, job.id)
@@ -502,6 +509,25 @@ def test_confirmed_while_questions_are_accepted_loses_neither(
     total = 1_500 + 1_000_000 + 20_000 + 4 * 7 - 4 * 38
     assert wallet(container, vera) == (total, 0)
     assert db.wallets.find_one({"_id": bot.owner(CHAT_ID)})["available"] == 0
+    check_money(db)
+
+
+def test_what_was_decided_before_the_link_is_not_done_on_the_empty_wallet(
+    container: Container, db: Database, vera: Actor, bot: Actor
+) -> None:
+    """The one place of the race above: whoever looked before the link finds the wallet taken over, also for nothing."""
+    before = container.jobs._owners.party(bot, CHAT_ID, "chat.ask")
+    asked = ask(container, bot, user_id=CHAT_ID)
+    link(container, bot, vera)
+    with pytest.raises(AccountLinked):
+        container.jobs.accept(bot, before, Submission(message="ping", channel="api", user_id=CHAT_ID))
+    free = replace(asked, id="free", weights=PriceWeights(1, 0, 0, 0), status=JobStatus.QUEUED, attempt=0)
+    with pytest.raises(AccountLinked):
+        container.run._money.reserve(free, None)
+    movement = Movement("topup:late", before.account_id, EntryKind.TOPUP, bot.record_id)
+    with pytest.raises(AccountLinked):
+        container.run._money.deposit(movement, 5, None)
+    assert db.jobs.count_documents({}) == 1
     check_money(db)
 
 

@@ -136,6 +136,24 @@ def test_a_question_of_a_keys_end_user(container: Container, db: Database, new_a
     assert asked == ["find accounts", "find sessions", *RESERVE]
 
 
+def test_a_question_of_a_linked_end_user(container: Container, db: Database, new_actor: NewActor) -> None:
+    """One read more than any other of a program: the account that pays may be blocked."""
+    vera, program = new_actor(1_000_000), program_of(new_key(container, new_actor()))
+    container.links.confirm(program, "4242", container.links.issue(vera).code)
+    submit(container, program, user_id="4242")
+    asked = sent(lambda: submit(container, program, user_id="4242"))
+    assert asked == ["find accounts", "find accounts", "find sessions", *RESERVE]
+
+
+def test_an_answer_to_a_programs_end_user(container: Container, db: Database, new_actor: NewActor) -> None:
+    """One read more: the program's account may have webhook endpoints."""
+    program = program_of(new_key(container, new_actor()))
+    container.billing.top_up(program, "4242", 1_000_000, None)
+    job = submit(container, program, user_id="4242")
+    told = [*SETTLE_ANSWER[:-1], "find endpoints", SETTLE_ANSWER[-1]]
+    assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *told]
+
+
 def test_logging_in(container: Container, db: Database) -> None:
     anna = register(container)
     log_in = sent(lambda: container.accounts.log_in("anna", PASSWORD, address=HERE))

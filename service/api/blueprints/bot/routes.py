@@ -34,7 +34,7 @@ def route(rule: str, method: str) -> Callable[[View], View]:
         answered = blueprint.response(
             200, BotReply, description="Whatever happened; `errorCode` says what went wrong", examples=BotReply.EXAMPLES
         )(view)
-        guarded = always_ok(authenticated("owner", Scope.BOT)(answered))
+        guarded = always_ok(authenticated("owner", Scope.BOT)(bot.remembering(answered)))
         blueprint.route(rule, methods=[method])(guarded)
         blueprint.route(f"/<{KEY_IN_PATH}>{rule}", methods=[method], endpoint=f"{view.__name__}_by_path")(guarded)
         return guarded
@@ -58,9 +58,9 @@ def ask(given: dict[str, Any], *, actor: Actor) -> Response:
         callback_url=given["callback_url"],
         idempotency=_idempotency(given, actor),
     )
-    bot.tell_balance(actor, given["user_id"])
+    bot.remember(given)
     job = services().jobs.submit(actor, submission)
-    return _job(actor, _waited(actor, job, given["wait"]), given["format"], 1)
+    return _job(actor, _waited(actor, job, given["wait"]), 1)
 
 
 @route("/result", "GET")
@@ -70,8 +70,9 @@ def result(query: dict[str, Any], *, actor: Actor) -> Response:
 
     Waits for it as `/ask` does. Ask again while `status` is `queued` or `running`.
     """
+    bot.remember(query)
     job = services().jobs.wait(actor, query["job_id"], _wait_seconds(actor, query["wait"]))
-    return _job(actor, job, query["format"], query["first_part"])
+    return _job(actor, job, query["first_part"])
 
 
 @route("/reset", "POST")
@@ -81,9 +82,9 @@ def reset(given: dict[str, Any], *, actor: Actor) -> Response:
 
     The next question knows nothing of what was said before.
     """
-    bot.tell_balance(actor, given["user_id"])
-    services().contexts.reset(actor, given["user_id"])
-    return bot.answer(bot.done(bot.balance_of(actor, given["user_id"]), text(locale(), "bot.reset")))
+    asked = bot.remember(given)
+    services().contexts.reset(actor, asked.user_id)
+    return bot.answer(bot.done(asked, bot.balance_of(actor, asked.user_id), text(locale(), "bot.reset")))
 
 
 @route("/balance", "GET")
@@ -93,8 +94,9 @@ def balance(query: dict[str, Any], *, actor: Actor) -> Response:
 
     `text` says it in words.
     """
-    available = bot.balance_of(actor, query["user_id"])
-    return bot.answer(bot.done(available, text(locale(), "bot.balance", tokens=available)))
+    asked = bot.remember(query)
+    available = bot.balance_of(actor, asked.user_id)
+    return bot.answer(bot.done(asked, available, text(locale(), "bot.balance", tokens=available)))
 
 
 @route("/link", "POST")
@@ -104,18 +106,17 @@ def link(given: dict[str, Any], *, actor: Actor) -> Response:
 
     By the code that they got there: see `/api/link`.
     """
-    bot.tell_balance(actor, given["user_id"])
+    asked = bot.remember(given)
     confirmed = services().links.confirm(actor, given["user_id"], given["code"])
     available = confirmed.wallet.available
-    return bot.answer(bot.done(available, text(locale(), "bot.linked", tokens=available)))
+    return bot.answer(bot.done(asked, available, text(locale(), "bot.linked", tokens=available)))
 
 
-def _job(actor: Actor, job: Job, asked: str | None, first_part: int) -> Response:
+def _job(actor: Actor, job: Job, first_part: int) -> Response:
     available = job.balance_after
     if available is None:
-        available = bot.balance_of(actor, actor.name_of(job.account_id, job.external_user_id))
-    form, limit = bot.chosen_format(actor, asked), bot.part_limit(actor)
-    return bot.answer(bot.of_job(job, available, form, limit, first_part))
+        available = bot.balance_of(actor, actor.name_of(job.account_id, job.external_user_id, job.end_user_id))
+    return bot.answer(bot.of_job(bot.asked(), job, available, first_part))
 
 
 def _waited(actor: Actor, job: Job, asked: int | None) -> Job:

@@ -75,7 +75,8 @@ class Links(Output):
 def issue_code(*, actor: Actor) -> Any:
     """Get a code that links a bot to this account
 
-    Type it into the bot's chat within ten minutes. It works once, and a new one ends the one before it.
+    Type it into the bot's chat within ten minutes. It works once, and a new one ends the one before it. A linked bot
+    spends this account's balance, so link only bots that you trust.
     """
     return services().links.issue(actor)
 
