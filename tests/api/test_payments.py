@@ -273,9 +273,11 @@ def test_a_refund_over_http(shop: FlaskClient, yookassa: YooKassaControl, user: 
     operator = in_shop(shop, admin)
     assert operator.post(f"{path}/refund", {}).json["details"].keys() == {"reason"}
 
-    reply = operator.post(f"{path}/refund", REASON)
+    key = {"Idempotency-Key": "refund-1"}
+    reply, repeated = (operator.post(f"{path}/refund", REASON, headers=key) for _ in range(2))
 
     assert (reply.status_code, reply.json["status"]) == (200, "refunded")
+    assert repeated.json == reply.json
     assert reply.json["refund"]["tokens"] == TOKENS
     assert balance(user) == 100_000
     again = operator.post(f"{path}/refund", REASON)

@@ -136,12 +136,17 @@ class Payments(Protocol):
         """pending → cancelled."""
 
     def succeed(
-        self, payment: Payment, provider_id: str | None, actor_id: str, statuses: Sequence[PaymentStatus]
+        self,
+        payment: Payment,
+        provider_id: str | None,
+        actor_id: str,
+        statuses: Sequence[PaymentStatus],
+        idempotency: IdempotencyKey | None,
     ) -> Payment | None:
-        """One of these statuses → succeeded, and the tokens credited."""
+        """One of these statuses → succeeded, and the tokens credited. Raises AlreadyDone."""
 
-    def begin_refund(self, payment: Payment, refund: Refund) -> Payment | None:
-        """succeeded → refunding, and the tokens taken back. Raises BalanceTooLow."""
+    def begin_refund(self, payment: Payment, refund: Refund, idempotency: IdempotencyKey | None) -> Payment | None:
+        """succeeded → refunding, and the tokens taken back. Raises BalanceTooLow, AlreadyDone."""
 
     def refund_placed(self, payment: Payment, refund_id: str) -> None:
         """Remember what the provider calls the refund."""
