@@ -64,7 +64,8 @@ class PaymentDesk:
         """
         payment = self._found(actor, payment_id)
         with self._auditor.change(actor, "payment.cancel", payment.account_id, payment_id=payment_id, reason=reason):
-            return self._steps.cancel(payment, reason or "by an operator") or self._refuse(payment_id)
+            payable = payment.provider_id is not None and not self._by_hand(payment)
+            return self._steps.cancel(payment, reason, final=not payable) or self._refuse(payment_id)
 
     def refund(self, actor: Actor, payment_id: str, reason: str, key: ports.IdempotencyKey | None) -> Payment:
         """Give the whole of a payment back, and take all of its tokens: refused if some are spent or held.

@@ -88,13 +88,15 @@ class PaymentSteps:
             changed = self._paid(payment, found)
         elif found.status is ports.ProviderStatus.CANCELLED:
             changed = self.cancel(payment, found.cancel_reason or "by provider")
+            if changed is None:
+                self.close(payment)
         else:
             changed = self._payments.placed(payment.id, found.id, found.confirmation_url)
         return changed or self._now(payment)
 
-    def cancel(self, payment: Payment, reason: str) -> Payment | None:
-        """None if it isn't pending any more."""
-        cancelled = self._payments.cancel(payment.id, reason, self._clock.now())
+    def cancel(self, payment: Payment, reason: str, *, final: bool = True) -> Payment | None:
+        """None if it isn't pending any more. While it may be paid all the same, that isn't `final`: the sweep asks on."""
+        cancelled = self._payments.cancel(payment.id, reason, self._clock.now(), final=final)
         if cancelled is not None:
             log.info("payment cancelled", payment_id=payment.id, reason=reason)
             self._telemetry.payment(payment.provider, "cancelled")
@@ -103,6 +105,10 @@ class PaymentSteps:
     def credit_by_hand(self, payment: Payment, actor_id: str, key: ports.IdempotencyKey | None) -> Payment | None:
         """Credit a pending payment, once; None if it isn't pending any more. Raises AlreadyDone."""
         return self._credited(self._payments.succeed(payment, None, actor_id, (PaymentStatus.PENDING,), key))
+
+    def close(self, payment: Payment) -> None:
+        """Nobody can pay it any more: look at it no more if it is cancelled."""
+        self._payments.close(payment.id)
 
     def push_refund(self, payment: Payment) -> Payment:
         """Bring a refund that has begun to its end, or as far as the provider has got. Raises ProviderUnavailable."""

@@ -147,7 +147,9 @@ def check_payments(db: Database) -> None:
         assert {entry["account_id"] for entry in own.values()} <= {payment["account_id"]}
         for name in own:
             del entries[name]
-        assert (payment.get("next_check_at") is not None) <= (payment["status"] in ("pending", "refunding"))
+        assert (payment.get("next_check_at") is not None) <= (
+            payment["status"] in ("pending", "refunding", "cancelled")
+        )
     assert not entries, f"credits of no payment: {entries}"
 
 

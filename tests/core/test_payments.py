@@ -174,6 +174,39 @@ def test_money_that_comes_after_we_stopped_waiting_is_credited(
     check_money(db)
 
 
+def test_it_is_credited_even_if_nobody_tells(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    """Who has the address of a payment that we cancelled may pay it as long as the provider lets them."""
+    paid, expired = start(shop, actor), start(shop, actor)
+    for payment in (paid, expired):
+        shop.paying.desk.cancel(ROOT, payment.id, "changed their mind")
+    sweep(shop, db)
+    assert now_of(shop, actor, paid).next_check_at is not None
+    yookassa.pay(paid.provider_id)
+    yookassa.let_expire(expired.provider_id)
+
+    sweep(shop, db)
+
+    assert now_of(shop, actor, paid).status is PaymentStatus.SUCCEEDED
+    ended = now_of(shop, actor, expired)
+    assert (ended.status, ended.cancel_reason) == (PaymentStatus.CANCELLED, "changed their mind")
+    assert db.payments.count_documents({"next_check_at": {"$exists": True}}) == 0
+    assert wallet(shop, actor) == (100 + TOKENS, 0)
+    check_money(db)
+
+
+def test_a_cancelled_payment_is_not_asked_about_for_ever(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = start(shop, actor)
+    shop.paying.desk.cancel(ROOT, payment.id, "changed their mind")
+    age(db, payment, days=8)
+    sweep(shop, db)
+    assert now_of(shop, actor, payment).next_check_at is None
+    assert yookassa.calls("read") == []
+
+
 FAULTS = ["500", "202", "429", "409", "reset", "hang", "garbage", "done_500", "done_reset", "done_hang"]
 
 

@@ -180,6 +180,7 @@ def use_payments(container: Container, db: Database, anna: Actor) -> None:
     for payment, paid in ((pay, True), (decline, False)):
         page.decide(payment.provider_id or "", pay=paid)
         paying.payments.notified(ProviderName.TEST, payment.provider_id or "", refund=False, address="")
+    payments.close(decline.id)
     payments.flag(flagged.id, "another_amount")
     sweep(container, db)
     for status in (None, PaymentStatus.PENDING):

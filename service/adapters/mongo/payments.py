@@ -85,11 +85,16 @@ class MongoPayments:
         """See `ports.Payments.flag`."""
         return self._update({"_id": payment_id}, {"$set": {"problem": problem}, "$unset": {"next_check_at": ""}})
 
-    def cancel(self, payment_id: str, reason: str, now: datetime) -> Payment | None:
+    def cancel(self, payment_id: str, reason: str, now: datetime, *, final: bool) -> Payment | None:
         """See `ports.Payments.cancel`."""
         ended = {"status": PaymentStatus.CANCELLED.value, "cancel_reason": reason, "finished_at": now}
         pending = {"_id": payment_id, "status": PaymentStatus.PENDING.value}
-        return self._update(pending, {"$set": ended, "$unset": {"next_check_at": ""}})
+        closed: Row = {"$unset": {"next_check_at": ""}} if final else {}
+        return self._update(pending, {"$set": ended, **closed})
+
+    def close(self, payment_id: str) -> None:
+        """See `ports.Payments.close`."""
+        self._update({"_id": payment_id, "status": PaymentStatus.CANCELLED.value}, {"$unset": {"next_check_at": ""}})
 
     def succeed(
         self,

@@ -132,8 +132,11 @@ class Payments(Protocol):
     def flag(self, payment_id: str, problem: str) -> Payment | None:
         """Leave it to an operator: it is looked at no more by itself."""
 
-    def cancel(self, payment_id: str, reason: str, now: datetime) -> Payment | None:
-        """pending → cancelled."""
+    def cancel(self, payment_id: str, reason: str, now: datetime, *, final: bool) -> Payment | None:
+        """pending → cancelled; if that isn't the last word, it is looked at on."""
+
+    def close(self, payment_id: str) -> None:
+        """Look at a cancelled payment no more."""
 
     def succeed(
         self,
