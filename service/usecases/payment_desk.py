@@ -64,8 +64,7 @@ class PaymentDesk:
         """
         payment = self._found(actor, payment_id)
         with self._auditor.change(actor, "payment.cancel", payment.account_id, payment_id=payment_id, reason=reason):
-            payable = payment.provider_id is not None and not self._by_hand(payment)
-            return self._steps.cancel(payment, reason, final=not payable) or self._refuse(payment_id)
+            return self._steps.cancel(payment, reason, final=not self._payable(payment)) or self._refuse(payment_id)
 
     def refund(self, actor: Actor, payment_id: str, reason: str, key: ports.IdempotencyKey | None) -> Payment:
         """Give the whole of a payment back, and take all of its tokens: refused if some are spent or held.
@@ -127,6 +126,14 @@ class PaymentDesk:
             return self._steps.check(payment)
         except ports.ProviderUnavailable as error:
             raise PaymentUnavailable(error.reason) from error
+
+    def _payable(self, payment: Payment) -> bool:
+        """Whether somebody may have an address at which it can be paid, whatever we think of it."""
+        try:
+            return payment.provider_id is not None and not self._by_hand(payment)
+        except PaymentUnavailable:
+            # Its provider isn't configured now, and may be again.
+            return True
 
     def _by_hand(self, payment: Payment) -> bool:
         try:

@@ -95,7 +95,7 @@ class PaymentSteps:
         return changed or self._now(payment)
 
     def cancel(self, payment: Payment, reason: str, *, final: bool = True) -> Payment | None:
-        """None if it isn't pending any more. While it may be paid all the same, that isn't `final`: the sweep asks on."""
+        """None if it isn't pending any more. If it may be paid all the same, not `final`: the sweep asks on."""
         cancelled = self._payments.cancel(payment.id, reason, self._clock.now(), final=final)
         if cancelled is not None:
             log.info("payment cancelled", payment_id=payment.id, reason=reason)

@@ -136,6 +136,16 @@ def test_a_payment_that_was_never_placed_is_not_confirmed(
     check_money(db)
 
 
+def test_a_payment_of_a_provider_that_is_gone_can_be_cancelled(
+    shop: Container, build: Build, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment, now_by_hand = start(shop, actor), build(payment_provider="manual")
+    cancelled = now_by_hand.paying.desk.cancel(ROOT, payment.id, "closed the shop")
+    assert cancelled.status is PaymentStatus.CANCELLED
+    with pytest.raises(PaymentUnavailable):
+        confirm(now_by_hand, payment)
+
+
 def test_only_a_pending_payment_is_cancelled(
     shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
 ) -> None:
