@@ -6,7 +6,7 @@ payer and break things over `/_control/…`, which answers callers on this machi
 
 - `POST /_control/payments/{id}` {"status"?, "amount"?, "refunded"?, "notify": times}: what happened to a payment;
 - `POST /_control/refunds/{id}` {"status", "notify"}: how a pending refund ends;
-- `POST /_control/rules` {"on": create|read|refund|read_refund, "fault": …, "times"?}: faults, see `FAULTS`;
+- `POST /_control/rules` {"on": create|read|refund|read_refund, "fault": one of `FAULTS`, "times"?}, `DELETE` ends all;
 - `PUT /_control/notify-url` {"url"}, `GET /_control/state`, `DELETE /_control/state`.
 """
 
@@ -94,6 +94,7 @@ class YooKassa:
         app.router.add_get("/_control/state", self.state)
         app.router.add_delete("/_control/state", self.clear)
         app.router.add_post("/_control/rules", self.add_rule)
+        app.router.add_delete("/_control/rules", self.clear_rules)
         app.router.add_put("/_control/notify-url", self.set_notify_url)
         app.router.add_post("/_control/payments/{id}", self.change_payment)
         app.router.add_post("/_control/refunds/{id}", self.change_refund)
@@ -223,6 +224,10 @@ class YooKassa:
         if rule.fault not in FAULTS:
             raise ApiError(400, "invalid_request", f"A fault is one of {FAULTS}", "fault")
         self.rules.append(rule)
+        return web.json_response({})
+
+    async def clear_rules(self, _request: web.Request) -> web.Response:
+        self.rules.clear()
         return web.json_response({})
 
     async def set_notify_url(self, request: web.Request) -> web.Response:

@@ -55,6 +55,10 @@ class YooKassaControl:
     def rule(self, on: str, fault: str, times: int | None = None) -> None:
         self._send("POST", "/rules", {"on": on, "fault": fault, "times": times})
 
+    def clear_rules(self) -> None:
+        """Let everything work again."""
+        self._send("DELETE", "/rules")
+
     def notify_at(self, url: str) -> None:
         """Where notifications go from now on."""
         self._send("PUT", "/notify-url", {"url": url})

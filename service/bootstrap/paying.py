@@ -57,7 +57,7 @@ def connect_payments(
             clock=outside.clock,
             policy=_policy(settings),
         ),
-        desk=PaymentDesk(payments=outside.payments, steps=steps, auditor=auditor, clock=outside.clock),
+        desk=PaymentDesk(payments=outside.payments, steps=steps, replays=replays, auditor=auditor, clock=outside.clock),
         redeem=RedeemService(
             codes=outside.redeem_codes,
             money=outside.money,

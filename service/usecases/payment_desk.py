@@ -1,5 +1,8 @@
 """What operators do with payments: look, confirm what came by hand, cancel, give back. Every change is audited."""
 
+from collections.abc import Callable
+from functools import partial
+
 import structlog
 
 from service.domain.accounts import Actor
@@ -8,12 +11,22 @@ from service.domain.payments import UNPAID_STATUSES, Payment, PaymentStatus, Ref
 from service.usecases import ports
 from service.usecases.audit import Auditor
 from service.usecases.payment_steps import PaymentSteps
+from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
 
 
 class PaymentDesk:
-    def __init__(self, *, payments: ports.Payments, steps: PaymentSteps, auditor: Auditor, clock: ports.Clock) -> None:
+    def __init__(
+        self,
+        *,
+        payments: ports.Payments,
+        steps: PaymentSteps,
+        replays: Replays,
+        auditor: Auditor,
+        clock: ports.Clock,
+    ) -> None:
+        self._replays = replays
         self._payments = payments
         self._steps = steps
         self._auditor = auditor
@@ -25,16 +38,19 @@ class PaymentDesk:
             raise Forbidden("staff only")
         return self._payments.page(query)
 
-    def confirm(self, actor: Actor, payment_id: str, reason: str) -> Payment:
+    def confirm(self, actor: Actor, payment_id: str, reason: str, key: ports.IdempotencyKey | None) -> Payment:
         """Credit a payment by hand, or one of a provider if that says now that it is paid: its word goes before ours.
 
-        Raises NotFound, PaymentState for one that isn't paid, or is credited already, PaymentUnavailable.
+        With an idempotency key that has credited by hand it is the payment as it is now. Raises NotFound, PaymentState
+        for one that isn't paid, or is credited already, PaymentUnavailable, IdempotencyMismatch.
         """
         payment = self._found(actor, payment_id)
+        if self._replays.earlier(key) is not None:
+            return payment
         with self._auditor.change(actor, "payment.confirm", payment.account_id, payment_id=payment_id, reason=reason):
             if self._by_hand(payment):
-                pending = (PaymentStatus.PENDING,)
-                return self._steps.credit(payment, None, actor.record_id, pending) or self._refuse(payment_id)
+                credit = partial(self._steps.credit_by_hand, payment, actor.record_id, key)
+                return self._once(credit, payment, key) or self._refuse(payment_id)
             if payment.status not in UNPAID_STATUSES or payment.provider_id is None:
                 # One that was never placed can't have been paid.
                 self._refuse(payment_id)
@@ -48,29 +64,35 @@ class PaymentDesk:
         """
         payment = self._found(actor, payment_id)
         with self._auditor.change(actor, "payment.cancel", payment.account_id, payment_id=payment_id, reason=reason):
-            return self._steps.cancel(payment, reason or "by an operator") or self._refuse(payment_id)
+            return self._steps.cancel(payment, reason, final=not self._payable(payment)) or self._refuse(payment_id)
 
-    def refund(self, actor: Actor, payment_id: str, reason: str) -> Payment:
+    def refund(self, actor: Actor, payment_id: str, reason: str, key: ports.IdempotencyKey | None) -> Payment:
         """Give the whole of a payment back, and take all of its tokens: refused if some are spent or held.
 
         The tokens are taken first. If the provider doesn't answer, the payment stays `refunding` and the sweep goes on
-        with it; if it refuses, the tokens are given back. Asking again goes on with what has begun.
+        with it; if it refuses, the tokens are given back. Asking again goes on with what has begun; with an idempotency
+        key that has begun a refund it is the payment as it is now.
 
-        Raises NotFound, PaymentState, PaymentSpent.
+        Raises NotFound, PaymentState, PaymentSpent, IdempotencyMismatch.
         """
         payment = self._found(actor, payment_id)
+        if self._replays.earlier(key) is not None:
+            return payment
         with self._auditor.change(actor, "payment.refund", payment.account_id, payment_id=payment_id, reason=reason):
             if payment.status is PaymentStatus.SUCCEEDED:
-                payment = self._begin_refund(actor, payment, reason)
-            if payment.status is not PaymentStatus.REFUNDING:
+                payment = self._begin_refund(actor, payment, reason, key)
+            elif payment.status is not PaymentStatus.REFUNDING:
                 self._refuse(payment_id)
+            if payment.status is not PaymentStatus.REFUNDING:
+                # A twin of this request was faster, and has finished it.
+                return payment
             try:
                 return self._steps.push_refund(payment)
             except ports.ProviderUnavailable as error:
                 log.warning("refund left to the sweep", payment_id=payment_id, reason=error.reason)
                 return payment
 
-    def _begin_refund(self, actor: Actor, payment: Payment, reason: str) -> Payment:
+    def _begin_refund(self, actor: Actor, payment: Payment, reason: str, key: ports.IdempotencyKey | None) -> Payment:
         refund = Refund(
             number=payment.refund_number + 1,
             status=RefundStatus.PENDING,
@@ -80,7 +102,8 @@ class PaymentDesk:
             requested_at=self._clock.now(),
         )
         try:
-            return self._payments.begin_refund(payment, refund) or self._refuse(payment.id)
+            begin = partial(self._payments.begin_refund, payment, refund, key)
+            return self._once(begin, payment, key) or self._refuse(payment.id)
         except BalanceTooLow as low:
             if self._found(actor, payment.id).status is not PaymentStatus.SUCCEEDED:
                 # They are not spent but taken, by a refund that came first.
@@ -88,11 +111,29 @@ class PaymentDesk:
             available, held = low.extra["currentBalance"], low.extra["held"]
             raise PaymentSpent(required=payment.tokens, available=available, held=held) from low
 
+    def _once(
+        self, change: Callable[[], Payment | None], payment: Payment, key: ports.IdempotencyKey | None
+    ) -> Payment | None:
+        """The changed payment; if a twin with the same key was faster, what that made of it."""
+        try:
+            return change()
+        except ports.AlreadyDone as race:
+            self._replays.same(race.record, key)
+            return self._payments.get(payment.id)
+
     def _asked(self, payment: Payment) -> Payment:
         try:
             return self._steps.check(payment)
         except ports.ProviderUnavailable as error:
             raise PaymentUnavailable(error.reason) from error
+
+    def _payable(self, payment: Payment) -> bool:
+        """Whether somebody may have an address at which it can be paid, whatever we think of it."""
+        try:
+            return payment.provider_id is not None and not self._by_hand(payment)
+        except PaymentUnavailable:
+            # Its provider isn't configured now, and may be again.
+            return True
 
     def _by_hand(self, payment: Payment) -> bool:
         try:

@@ -88,27 +88,27 @@ class PaymentSteps:
             changed = self._paid(payment, found)
         elif found.status is ports.ProviderStatus.CANCELLED:
             changed = self.cancel(payment, found.cancel_reason or "by provider")
+            if changed is None:
+                self.close(payment)
         else:
             changed = self._payments.placed(payment.id, found.id, found.confirmation_url)
         return changed or self._now(payment)
 
-    def cancel(self, payment: Payment, reason: str) -> Payment | None:
-        """None if it isn't pending any more."""
-        cancelled = self._payments.cancel(payment.id, reason, self._clock.now())
+    def cancel(self, payment: Payment, reason: str, *, final: bool = True) -> Payment | None:
+        """None if it isn't pending any more. If it may be paid all the same, not `final`: the sweep asks on."""
+        cancelled = self._payments.cancel(payment.id, reason, self._clock.now(), final=final)
         if cancelled is not None:
             log.info("payment cancelled", payment_id=payment.id, reason=reason)
             self._telemetry.payment(payment.provider, "cancelled")
         return cancelled
 
-    def credit(
-        self, payment: Payment, provider_id: str | None, actor_id: str, statuses: tuple[PaymentStatus, ...]
-    ) -> Payment | None:
-        """Credit the tokens, once; None if it isn't in one of these states any more."""
-        credited = self._payments.succeed(payment, provider_id, actor_id, statuses)
-        if credited is not None:
-            log.info("payment credited", payment_id=payment.id, account_id=payment.account_id, tokens=payment.tokens)
-            self._telemetry.payment(payment.provider, "succeeded")
-        return credited
+    def credit_by_hand(self, payment: Payment, actor_id: str, key: ports.IdempotencyKey | None) -> Payment | None:
+        """Credit a pending payment, once; None if it isn't pending any more. Raises AlreadyDone."""
+        return self._credited(self._payments.succeed(payment, None, actor_id, (PaymentStatus.PENDING,), key))
+
+    def close(self, payment: Payment) -> None:
+        """Nobody can pay it any more: look at it no more if it is cancelled."""
+        self._payments.close(payment.id)
 
     def push_refund(self, payment: Payment) -> Payment:
         """Bring a refund that has begun to its end, or as far as the provider has got. Raises ProviderUnavailable."""
@@ -135,13 +135,20 @@ class PaymentSteps:
     def _paid(self, payment: Payment, found: ports.ProviderPayment) -> Payment | None:
         current = payment
         if payment.status in UNPAID_STATUSES:
-            credited = self.credit(payment, found.id, SYSTEM_ACTOR_ID, UNPAID_STATUSES)
+            credited = self._credited(self._payments.succeed(payment, found.id, SYSTEM_ACTOR_ID, UNPAID_STATUSES, None))
             if credited is None:
                 return None
             current = credited
         if current.status is PaymentStatus.SUCCEEDED and found.refunded_minor:
             return self._refunded_elsewhere(current, found.refunded_minor)
         return current
+
+    def _credited(self, credited: Payment | None) -> Payment | None:
+        if credited is not None:
+            whose = {"payment_id": credited.id, "account_id": credited.account_id}
+            log.info("payment credited", **whose, tokens=credited.tokens)
+            self._telemetry.payment(credited.provider, "succeeded")
+        return credited
 
     def _refunded_elsewhere(self, payment: Payment, refunded_minor: int) -> Payment | None:
         """The operator gave money back in the provider's own cabinet: take the tokens, as far as there are any."""

@@ -65,6 +65,11 @@ class PaymentSweep:
             self._steps.push_refund(payment)
         elif payment.status is PaymentStatus.PENDING:
             self._go_on_waiting(payment)
+        elif self._clock.now() - payment.created_at > UNPAID_LIFE:
+            self._steps.close(payment)
+        else:
+            # Cancelled by us, and who has the address may pay all the same.
+            self._steps.check(payment)
 
     def _go_on_waiting(self, payment: Payment) -> None:
         age = self._clock.now() - payment.created_at

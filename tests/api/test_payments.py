@@ -261,6 +261,20 @@ def test_notifications_may_be_taken_from_some_addresses_only(
     assert client.post(NOTICES, json=notice("payment.succeeded", {"id": "unknown"})).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("185.71.76.5", 200), ("::ffff:185.71.76.5", 200), ("2a02:5180::1", 200), ("8.8.8.8", 403), ("", 403), ("x", 403)],
+)
+def test_the_source_is_whoever_is_connected(
+    shop_settings: Settings, container: Container, yookassa: YooKassaControl, address: str, status: int
+) -> None:
+    named = shop_settings.model_copy(update={"yookassa_notification_addresses": "185.71.76.0/27,2a02:5180::/32"})
+    client = create_app(bootstrap.build(named)).test_client()
+    body = notice("payment.succeeded", {"id": "unknown"})
+    reply = client.post(NOTICES, json=body, environ_base={"REMOTE_ADDR": address})
+    assert reply.status_code == status
+
+
 def test_where_yookassa_is_not_connected_there_is_nothing(client: FlaskClient) -> None:
     assert client.post(NOTICES, json=notice("payment.succeeded", {"id": "unknown"})).status_code == 404
 
@@ -273,9 +287,11 @@ def test_a_refund_over_http(shop: FlaskClient, yookassa: YooKassaControl, user: 
     operator = in_shop(shop, admin)
     assert operator.post(f"{path}/refund", {}).json["details"].keys() == {"reason"}
 
-    reply = operator.post(f"{path}/refund", REASON)
+    key = {"Idempotency-Key": "refund-1"}
+    reply, repeated = (operator.post(f"{path}/refund", REASON, headers=key) for _ in range(2))
 
     assert (reply.status_code, reply.json["status"]) == (200, "refunded")
+    assert repeated.json == reply.json
     assert reply.json["refund"]["tokens"] == TOKENS
     assert balance(user) == 100_000
     again = operator.post(f"{path}/refund", REASON)

@@ -9,13 +9,20 @@ from pymongo.database import Database
 from devstack.yookassa_control import YooKassaControl
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
-from service.domain.errors import Forbidden, NotFound, PaymentSpent, PaymentState, PaymentUnavailable
+from service.domain.errors import (
+    Forbidden,
+    IdempotencyMismatch,
+    NotFound,
+    PaymentSpent,
+    PaymentState,
+    PaymentUnavailable,
+)
 from service.domain.payments import Payment, PaymentStatus, ProviderName, RefundStatus
-from service.usecases.ports import PaymentQuery
+from service.usecases.ports import IdempotencyKey, PaymentQuery
 from tests.core.checker import check_money
 from tests.core.conftest import Build
 from tests.core.paying import PRICE, TOKENS, age, notify, now_of, start, sweep
-from tests.core.support import ROOT, NewActor, at_once, kinds, set_balance, wallet
+from tests.core.support import ROOT, NewActor, at_once, key, kinds, set_balance, wallet
 
 
 @pytest.fixture
@@ -36,12 +43,12 @@ def paid(shop: Container, yookassa: YooKassaControl, actor: Actor) -> Payment:
     return now_of(shop, actor, payment)
 
 
-def refund(shop: Container, payment: Payment) -> Payment:
-    return shop.paying.desk.refund(ROOT, payment.id, "asked for it")
+def refund(shop: Container, payment: Payment, named: IdempotencyKey | None = None) -> Payment:
+    return shop.paying.desk.refund(ROOT, payment.id, "asked for it", named)
 
 
-def confirm(shop: Container, payment: Payment) -> Payment:
-    return shop.paying.desk.confirm(ROOT, payment.id, "transfer 214")
+def confirm(shop: Container, payment: Payment, named: IdempotencyKey | None = None) -> Payment:
+    return shop.paying.desk.confirm(ROOT, payment.id, "transfer 214", named)
 
 
 def outcomes(db: Database, action: str) -> list[Any]:
@@ -60,6 +67,18 @@ def test_a_manual_payment_is_confirmed_by_an_admin_once(by_hand: Container, db: 
     assert entry["actor_id"] == ROOT.account_id
     assert sorted(outcomes(db, "payment.confirm")) == ["PAYMENT_STATE"] * 4 + ["done"]
     assert db.audit.find_one({"action": "payment.confirm"})["details"]["reason"] == "transfer 214"
+    check_money(db)
+
+
+def test_a_known_idempotency_key_confirms_and_refunds_once(by_hand: Container, db: Database, actor: Actor) -> None:
+    payment, other = start(by_hand, actor), start(by_hand, actor)
+    for act, named, left in ((confirm, "confirm", 100 + TOKENS), (refund, "refund", 100)):
+        results = at_once([partial(act, by_hand, payment, key(ROOT, named))] * 5)
+        assert kinds(results) == {"Payment": 5}
+        assert wallet(by_hand, actor) == (left, 0)
+        with pytest.raises(IdempotencyMismatch):
+            act(by_hand, other, key(ROOT, named, fingerprint="another body"))
+    assert now_of(by_hand, actor, payment).status is PaymentStatus.REFUNDED
     check_money(db)
 
 
@@ -112,9 +131,19 @@ def test_a_payment_that_was_never_placed_is_not_confirmed(
     with pytest.raises(PaymentUnavailable) as refused:
         start(shop, actor)
     with pytest.raises(PaymentState):
-        shop.paying.desk.confirm(ROOT, refused.value.extra["paymentId"], "they say so")
+        shop.paying.desk.confirm(ROOT, refused.value.extra["paymentId"], "they say so", None)
     assert len(yookassa.calls("create")) == 1
     check_money(db)
+
+
+def test_a_payment_of_a_provider_that_is_gone_can_be_cancelled(
+    shop: Container, build: Build, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment, now_by_hand = start(shop, actor), build(payment_provider="manual")
+    cancelled = now_by_hand.paying.desk.cancel(ROOT, payment.id, "closed the shop")
+    assert cancelled.status is PaymentStatus.CANCELLED
+    with pytest.raises(PaymentUnavailable):
+        confirm(now_by_hand, payment)
 
 
 def test_only_a_pending_payment_is_cancelled(
@@ -283,12 +312,12 @@ def test_a_part_given_back_in_the_cabinet_is_an_operators_case(
 def test_only_admins_change_payments(
     shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor, new_actor: NewActor, action: str
 ) -> None:
-    payment = start(shop, actor)
+    payment, named = start(shop, actor), [None] if action != "cancel" else []
     for role in (Role.USER, Role.SUPPORT):
         with pytest.raises(Forbidden):
-            getattr(shop.paying.desk, action)(new_actor(0, role), payment.id, "mine")
+            getattr(shop.paying.desk, action)(new_actor(0, role), payment.id, "mine", *named)
     with pytest.raises(NotFound):
-        getattr(shop.paying.desk, action)(ROOT, "nothing", "?")
+        getattr(shop.paying.desk, action)(ROOT, "nothing", "?", *named)
     assert outcomes(db, f"payment.{action}") == []
 
 

@@ -191,20 +191,21 @@ def use_payments(container: Container, db: Database, anna: Actor) -> None:
     for payment, paid in ((pay, True), (decline, False)):
         page.decide(payment.provider_id or "", pay=paid)
         paying.payments.notified(ProviderName.TEST, payment.provider_id or "", refund=False, address="")
+    payments.close(decline.id)
     payments.flag(flagged.id, "another_amount")
     sweep(container, db)
     for status in (None, PaymentStatus.PENDING):
         pages(lambda cursor, s=status: paying.payments.page(anna, None, PaymentQuery(None, s, cursor, 1)))
         pages(lambda cursor, s=status: paying.desk.page(ROOT, PaymentQuery(None, s, cursor, 1)))
     refund = Refund(1, RefundStatus.PENDING, pay.tokens, "", "root", datetime.now(UTC))
-    refunding = payments.begin_refund(paying.payments.get(anna, pay.id), refund)
+    refunding = payments.begin_refund(paying.payments.get(anna, pay.id), refund, key(ROOT, "refund"))
     assert refunding is not None
     payments.refund_placed(refunding, "their-refund")
     again = payments.undo_refund(refunding)
     assert again is not None
-    paying.desk.refund(ROOT, pay.id, "again")
+    paying.desk.refund(ROOT, pay.id, "again", None)
     page.decide(waiting.provider_id or "", pay=True)
-    paid_late = paying.desk.confirm(ROOT, waiting.id, "look again")
+    paid_late = paying.desk.confirm(ROOT, waiting.id, "look again", None)
     payments.absorb_refund(paid_late, replace(refund, status=RefundStatus.SUCCEEDED))
 
 

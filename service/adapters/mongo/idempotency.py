@@ -7,7 +7,7 @@ from pymongo.client_session import ClientSession
 
 from service.adapters.mongo.connection import Row, collection
 from service.adapters.mongo.documents import IdempotencyDocument
-from service.usecases.ports import IdempotencyKey, IdempotencyRecord
+from service.usecases.ports import AlreadyDone, IdempotencyKey, IdempotencyRecord
 
 
 def key_id(key: IdempotencyKey) -> str:
@@ -30,6 +30,13 @@ def claim_key(session: ClientSession, key: IdempotencyKey, result_id: str) -> No
         },
         session=session,
     )
+
+
+def refuse_replay(key: IdempotencyKey | None) -> None:
+    """Called when a transaction with this key came to nothing. Raises AlreadyDone if a twin of it was faster."""
+    earlier = None if key is None else collection(IdempotencyDocument).find_one({"_id": key_id(key)})
+    if earlier is not None:
+        raise AlreadyDone(to_record(earlier)) from None
 
 
 class MongoIdempotency:

@@ -11,12 +11,13 @@ from pymongo.errors import DuplicateKeyError
 
 from service.adapters.mongo import cursors
 from service.adapters.mongo.connection import Row, Transactions, collection
-from service.adapters.mongo.documents import IdempotencyDocument, PaymentDocument
-from service.adapters.mongo.idempotency import claim_key, key_id, to_record
+from service.adapters.mongo.documents import PaymentDocument
+from service.adapters.mongo.idempotency import claim_key, refuse_replay
 from service.adapters.mongo.money import MongoMoney
 from service.domain.billing import SYSTEM_ACTOR_ID, EntryKind
+from service.domain.errors import BalanceTooLow
 from service.domain.payments import Payment, PaymentStatus, ProviderName, Receipt, Refund, RefundStatus
-from service.usecases.ports import AlreadyDone, IdempotencyKey, Movement, Page, PaymentQuery
+from service.usecases.ports import IdempotencyKey, Movement, Page, PaymentQuery
 
 _FIELDS = frozenset(field.name for field in fields(Payment)) - {"id"}
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
@@ -39,12 +40,8 @@ class MongoPayments:
         try:
             self._transactions.run(transaction)
         except DuplicateKeyError:
-            if idempotency is None:
-                raise
-            earlier = collection(IdempotencyDocument).find_one({"_id": key_id(idempotency)})
-            if earlier is None:
-                raise
-            raise AlreadyDone(to_record(earlier)) from None
+            refuse_replay(idempotency)
+            raise
 
     def get(self, payment_id: str) -> Payment | None:
         return _maybe(self._payments.find_one({"_id": payment_id}))
@@ -88,14 +85,24 @@ class MongoPayments:
         """See `ports.Payments.flag`."""
         return self._update({"_id": payment_id}, {"$set": {"problem": problem}, "$unset": {"next_check_at": ""}})
 
-    def cancel(self, payment_id: str, reason: str, now: datetime) -> Payment | None:
+    def cancel(self, payment_id: str, reason: str, now: datetime, *, final: bool) -> Payment | None:
         """See `ports.Payments.cancel`."""
         ended = {"status": PaymentStatus.CANCELLED.value, "cancel_reason": reason, "finished_at": now}
         pending = {"_id": payment_id, "status": PaymentStatus.PENDING.value}
-        return self._update(pending, {"$set": ended, "$unset": {"next_check_at": ""}})
+        closed: Row = {"$unset": {"next_check_at": ""}} if final else {}
+        return self._update(pending, {"$set": ended, **closed})
+
+    def close(self, payment_id: str) -> None:
+        """See `ports.Payments.close`."""
+        self._update({"_id": payment_id, "status": PaymentStatus.CANCELLED.value}, {"$unset": {"next_check_at": ""}})
 
     def succeed(
-        self, payment: Payment, provider_id: str | None, actor_id: str, statuses: Sequence[PaymentStatus]
+        self,
+        payment: Payment,
+        provider_id: str | None,
+        actor_id: str,
+        statuses: Sequence[PaymentStatus],
+        idempotency: IdempotencyKey | None,
     ) -> Payment | None:
         """See `ports.Payments.succeed`."""
         changes: Row = {
@@ -110,11 +117,13 @@ class MongoPayments:
 
         def transaction(session: ClientSession) -> Payment | None:
             self._money.move(session, movement, payment.tokens)
+            if idempotency is not None:
+                claim_key(session, idempotency, payment.id)
             return self._change(session, payment, statuses, {"$set": changes, "$unset": closed})
 
-        return self._once(transaction, payment)
+        return self._once(transaction, payment, idempotency)
 
-    def begin_refund(self, payment: Payment, refund: Refund) -> Payment | None:
+    def begin_refund(self, payment: Payment, refund: Refund, idempotency: IdempotencyKey | None) -> Payment | None:
         """See `ports.Payments.begin_refund`. The tokens go first, so that nobody spends them while the money does."""
         changed = replace(payment, refund=refund)
         changes: Row = {
@@ -126,9 +135,11 @@ class MongoPayments:
 
         def transaction(session: ClientSession) -> Payment | None:
             self._money.move(session, movement, -refund.tokens)
+            if idempotency is not None:
+                claim_key(session, idempotency, payment.id)
             return self._change(session, payment, (PaymentStatus.SUCCEEDED,), {"$set": changes})
 
-        return self._once(transaction, payment)
+        return self._once(transaction, payment, idempotency)
 
     def refund_placed(self, payment: Payment, refund_id: str) -> None:
         """See `ports.Payments.refund_placed`."""
@@ -177,12 +188,26 @@ class MongoPayments:
 
         return self._once(transaction, payment)
 
-    def _once(self, transaction: Callable[[ClientSession], Payment | None], payment: Payment) -> Payment | None:
-        """Run it; None if its ledger entry is there already, because somebody else was faster."""
+    def _once(
+        self,
+        transaction: Callable[[ClientSession], Payment | None],
+        payment: Payment,
+        idempotency: IdempotencyKey | None = None,
+    ) -> Payment | None:
+        """Run it; None if somebody else was faster, so that its ledger entry is there or the payment has moved on.
+
+        If that was a twin with the same key, AlreadyDone; it may have taken the tokens too.
+        """
         try:
-            return self._transactions.run(transaction, account_id=payment.account_id)
+            changed = self._transactions.run(transaction, account_id=payment.account_id)
         except DuplicateKeyError:
-            return None
+            changed = None
+        except BalanceTooLow:
+            refuse_replay(idempotency)
+            raise
+        if changed is None:
+            refuse_replay(idempotency)
+        return changed
 
     def _change(
         self, session: ClientSession, payment: Payment, statuses: Sequence[PaymentStatus], update: Row

@@ -10,12 +10,12 @@ from pymongo.errors import DuplicateKeyError
 
 from service.adapters.mongo import cursors
 from service.adapters.mongo.connection import Row, Transactions, collection
-from service.adapters.mongo.documents import IdempotencyDocument, RedeemCodeDocument
-from service.adapters.mongo.idempotency import claim_key, key_id, to_record
+from service.adapters.mongo.documents import RedeemCodeDocument
+from service.adapters.mongo.idempotency import claim_key, refuse_replay
 from service.adapters.mongo.money import MongoMoney
 from service.domain.billing import EntryKind, Wallet
 from service.domain.payments import RedeemCode
-from service.usecases.ports import AlreadyDone, CodeQuery, IdempotencyKey, Movement, Page
+from service.usecases.ports import CodeQuery, IdempotencyKey, Movement, Page
 
 _FIELDS = frozenset(field.name for field in fields(RedeemCode)) - {"id"}
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
@@ -67,10 +67,8 @@ class MongoRedeemCodes:
             wallet = self._transactions.run(transaction, account_id=account_id)
         except DuplicateKeyError:
             wallet = None
-        if wallet is None and idempotency is not None:
-            earlier = collection(IdempotencyDocument).find_one({"_id": key_id(idempotency)})
-            if earlier is not None:
-                raise AlreadyDone(to_record(earlier))
+        if wallet is None:
+            refuse_replay(idempotency)
         return wallet
 
     def revoke(self, code_id: str, now: datetime) -> RedeemCode | None:

@@ -132,16 +132,24 @@ class Payments(Protocol):
     def flag(self, payment_id: str, problem: str) -> Payment | None:
         """Leave it to an operator: it is looked at no more by itself."""
 
-    def cancel(self, payment_id: str, reason: str, now: datetime) -> Payment | None:
-        """pending → cancelled."""
+    def cancel(self, payment_id: str, reason: str, now: datetime, *, final: bool) -> Payment | None:
+        """pending → cancelled; if that isn't the last word, it is looked at on."""
+
+    def close(self, payment_id: str) -> None:
+        """Look at a cancelled payment no more."""
 
     def succeed(
-        self, payment: Payment, provider_id: str | None, actor_id: str, statuses: Sequence[PaymentStatus]
+        self,
+        payment: Payment,
+        provider_id: str | None,
+        actor_id: str,
+        statuses: Sequence[PaymentStatus],
+        idempotency: IdempotencyKey | None,
     ) -> Payment | None:
-        """One of these statuses → succeeded, and the tokens credited."""
+        """One of these statuses → succeeded, and the tokens credited. Raises AlreadyDone."""
 
-    def begin_refund(self, payment: Payment, refund: Refund) -> Payment | None:
-        """succeeded → refunding, and the tokens taken back. Raises BalanceTooLow."""
+    def begin_refund(self, payment: Payment, refund: Refund, idempotency: IdempotencyKey | None) -> Payment | None:
+        """succeeded → refunding, and the tokens taken back. Raises BalanceTooLow, AlreadyDone."""
 
     def refund_placed(self, payment: Payment, refund_id: str) -> None:
         """Remember what the provider calls the refund."""

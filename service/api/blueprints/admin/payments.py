@@ -3,9 +3,10 @@
 from typing import Any
 
 from service.api.auth import authenticated
-from service.api.blueprint import ApiBlueprint, fails_with
+from service.api.blueprint import ApiBlueprint, fails_with, takes_header
 from service.api.blueprints.admin.schemas import REASON_MAX_CHARACTERS
 from service.api.fields import Input, Text
+from service.api.headers import idempotency_key
 from service.api.payments import AdminPaymentPage, AdminPaymentView, PaymentFilter, admin_payment_body
 from service.api.schemas import Id
 from service.api.state import services
@@ -47,6 +48,7 @@ def list_payments(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 @blueprint.route("/<payment_id>/confirm", methods=["POST"])
 @authenticated("admin")
 @fails_with(404, 409)
+@takes_header("Idempotency-Key")
 @blueprint.arguments(Decision)
 @blueprint.response(200, AdminPaymentView, description="Credited")
 def confirm(given: dict[str, Any], *, actor: Actor, payment_id: str) -> dict[str, Any]:
@@ -55,7 +57,9 @@ def confirm(given: dict[str, Any], *, actor: Actor, payment_id: str) -> dict[str
     One of the provider `manual` is credited: its money has come. For any other the provider is asked, and it is
     credited if that says that it is paid. 409 says in which state it is instead.
     """
-    return admin_payment_body(services().paying.desk.confirm(actor, payment_id, given["reason"]))
+    return admin_payment_body(
+        services().paying.desk.confirm(actor, payment_id, given["reason"], idempotency_key(actor, given))
+    )
 
 
 @blueprint.route("/<payment_id>/cancel", methods=["POST"])
@@ -74,6 +78,7 @@ def cancel(given: dict[str, Any], *, actor: Actor, payment_id: str) -> dict[str,
 @blueprint.route("/<payment_id>/refund", methods=["POST"])
 @authenticated("admin")
 @fails_with(404, 409)
+@takes_header("Idempotency-Key")
 @blueprint.arguments(Decision)
 @blueprint.response(200, AdminPaymentView, description="Refunded, or `refunding` until the provider has done it")
 def refund(given: dict[str, Any], *, actor: Actor, payment_id: str) -> dict[str, Any]:
@@ -82,4 +87,6 @@ def refund(given: dict[str, Any], *, actor: Actor, payment_id: str) -> dict[str,
     The whole of it: all of its tokens are taken back first, then the provider gives the money back. 409 if some of the
     tokens are spent or held. If the provider refuses, the tokens are given back.
     """
-    return admin_payment_body(services().paying.desk.refund(actor, payment_id, given["reason"]))
+    return admin_payment_body(
+        services().paying.desk.refund(actor, payment_id, given["reason"], idempotency_key(actor, given))
+    )

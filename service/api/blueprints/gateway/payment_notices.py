@@ -1,6 +1,6 @@
 """`/api/payments/yookassa/notifications`: where YooKassa says that something happened to a payment."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from service.api.auth import client_address, public
@@ -38,5 +38,14 @@ def yookassa(notice: dict[str, Any]) -> dict[str, Any]:
 
 def _check_source() -> None:
     networks = services().settings.notification_networks
-    if networks and not any(ip_address(client_address()) in network for network in networks):
+    if networks and not any(_source() in network for network in networks):
         raise Forbidden("not an address of the payment provider")
+
+
+def _source() -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(client_address())
+    except ValueError as error:
+        # Whatever a proxy made of it.
+        raise Forbidden("no address") from error
+    return getattr(address, "ipv4_mapped", None) or address
