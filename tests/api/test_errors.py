@@ -13,7 +13,9 @@ from service.domain import texts
 from service.domain.errors import (
     BalanceChanged,
     BalanceTooLow,
+    ContextTooLong,
     InsufficientTokens,
+    ModelNotFound,
     RateLimited,
     ServiceError,
     Unavailable,
@@ -33,6 +35,8 @@ def errors_by_code() -> dict[str, ServiceError]:
         BalanceChanged(available=5, held=7),
         BalanceTooLow(available=5, held=7),
         RateLimited(retry_after_seconds=12, params={"seconds": 12}),
+        ModelNotFound("gpt-0"),
+        ContextTooLong(tokens=900, limit=800),
     ]
     found = {error.code: error for error in special}
     waiting = list(ServiceError.__subclasses__())
