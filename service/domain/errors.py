@@ -135,11 +135,17 @@ class NotFound(ServiceError):
 class ModelNotFound(ServiceError):
     code = "MODEL_NOT_FOUND"
 
+    def __init__(self, model: str) -> None:
+        super().__init__(params={"model": model}, details={"model": ["unknown_model"]})
+
 
 class ContextTooLong(ServiceError):
     """The prompt leaves the model no room for an answer. Amounts are tokens."""
 
     code = "CONTEXT_TOO_LONG"
+
+    def __init__(self, *, tokens: int, limit: int) -> None:
+        super().__init__(params={"tokens": tokens, "limit": limit}, details={"messages": ["context_too_long"]})
 
 
 class JobCancelled(ServiceError):

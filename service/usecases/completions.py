@@ -71,7 +71,7 @@ class CompletionService:
         """Raises ModelNotFound."""
         model = self._catalog.model(alias)
         if model is None:
-            raise ModelNotFound(params={"model": alias}, details={"model": ["unknown_model"]})
+            raise ModelNotFound(alias)
         return model
 
     def _accept(self, actor: Actor, party: Party, completion: Completion) -> Job:
@@ -95,9 +95,7 @@ class CompletionService:
         room = model.context_tokens - counted
         wanted = completion.output_tokens or DEFAULT_OUTPUT_TOKENS
         if room < min(wanted, OUTPUT_FLOOR_TOKENS):
-            raise ContextTooLong(
-                params={"limit": model.context_tokens, "tokens": counted}, details={"messages": ["context_too_long"]}
-            )
+            raise ContextTooLong(tokens=counted, limit=model.context_tokens)
         return Job(
             id=uuid4().hex,
             account_id=party.account_id,

@@ -36,9 +36,9 @@ def errors_by_code() -> dict[str, ServiceError]:
         BalanceChanged(available=5, held=7),
         BalanceTooLow(available=5, held=7),
         PaymentSpent(required=600, available=5, held=7),
-        ContextTooLong(params={"limit": 8000, "tokens": 9000}),
-        ModelNotFound(params={"model": "gpt-0"}),
         RateLimited(retry_after_seconds=12, params={"seconds": 12}),
+        ModelNotFound("gpt-0"),
+        ContextTooLong(tokens=900, limit=800),
     ]
     found = {error.code: error for error in special}
     waiting = list(ServiceError.__subclasses__())

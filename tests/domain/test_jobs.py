@@ -51,12 +51,15 @@ def test_the_message_is_the_question_and_the_context_has_no_system_message() -> 
     assert asked.context(20) == dialog(3)
 
 
-def test_an_answer_joins_the_context_if_it_is_complete_or_was_cancelled_by_its_reader() -> None:
+def test_only_an_answer_or_what_was_shown_before_a_cancel_joins_the_context() -> None:
     asked = job(*dialog(1))
-    for status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
-        assert replace(asked, answer="pong", status=status).context(20) == (*dialog(1), ANSWER)
-    for status in set(JobStatus) - {JobStatus.SUCCEEDED, JobStatus.CANCELLED}:
-        assert replace(asked, answer="pong", status=status).context(20) == dialog(1)
+    answered = {JobStatus.SUCCEEDED, JobStatus.CANCELLED}
+    for status in JobStatus:
+        ended = replace(asked, answer="pong", status=status)
+        assert ended.is_answered is (status in answered)
+        assert ended.context(20) == ((*dialog(1), ANSWER) if status in answered else dialog(1))
+    unseen = replace(asked, status=JobStatus.CANCELLED)
+    assert (unseen.is_answered, unseen.context(20)) == (False, dialog(1))
 
 
 @pytest.mark.parametrize(("limit", "first"), [(20, 2), (2, 20), (1, 21)])
@@ -69,3 +72,5 @@ def test_the_context_keeps_the_newest_messages(limit: int, first: int) -> None:
 def test_ends_without_an_answer_are_free() -> None:
     assert (failed("X").charge, failed("X").status, failed("X").error_code) == (FREE, JobStatus.FAILED, "X")
     assert (cancelled().charge, cancelled().status, cancelled().error_code) == (FREE, JobStatus.CANCELLED, None)
+    assert (failed("X", "po").answer, failed("X", "po").charge) == ("po", FREE)
+    assert (cancelled("po").answer, cancelled("po").charge) == ("po", FREE)
