@@ -11,7 +11,7 @@ from uuid import uuid4
 import requests
 from openai import OpenAI
 
-from bench import load, waiting
+from bench import load, streaming, waiting
 from devstack.parts import Web
 from devstack.stack import Stack
 
@@ -93,6 +93,22 @@ class Bench:
         _row("Prefer: wait, ms", f"{through_50:.1f} / {through_99:.1f}", "p50 / p99")
         _row("added, ms", f"{through_50 - direct_50:.1f} / {through_99 - direct_99:.1f}", "p50 / p99")
 
+    def first_pieces(self, calls: int = 200) -> None:
+        """One streamed answer after the other, in turn: its first piece and its end."""
+        self._stack.upstream.rule(answer="word " * 50)
+        found: dict[str, list[tuple[float, float]]] = {"direct": [], "through": []}
+        with requests.Session() as http, requests.Session() as plain:
+            http.headers.update({"Authorization": f"Bearer {self._tokens[0]}"})
+            for _ in range(calls):
+                found["direct"].append(streaming.direct(plain, self._stack.upstream_server.uri))
+                found["through"].append(streaming.through(http, self._stack.web.url))
+        self._stack.upstream.clear()
+        for place, what in enumerate(("first piece", "whole stream")):
+            figures = {name: waiting.percentiles([times[place] for times in found[name]]) for name in found}
+            (direct_50, direct_99), (through_50, through_99) = figures["direct"], figures["through"]
+            _row(f"{what}, direct, ms", f"{direct_50:.1f} / {direct_99:.1f}", "p50 / p99")
+            _row(f"{what}, through, ms", f"{through_50:.1f} / {through_99:.1f}", "p50 / p99")
+
     def waiters(self, count: int = 500) -> None:
         """Short requests while `count` requests wait on the one web process, beside the same without them."""
         web, token = self._stack.web, self._tokens[0]
@@ -153,6 +169,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=8, choices=range(1, 61), metavar="1…60", help="of each load")
     parser.add_argument("--connections", type=int, default=32, choices=range(1, 513), metavar="1…512")
+    parser.add_argument("--only", help="one measurement, by its name in this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="talkmeter-bench-") as name:
         directory = Path(name)
@@ -168,10 +185,12 @@ def main() -> int:
                 bench.submits,
                 bench.completions,
                 bench.added_latency,
+                bench.first_pieces,
                 bench.waiters,
             )
             for measure in measurements:
-                measure()
+                if options.only in (None, measure.__name__):
+                    measure()
     return 0
 
 
