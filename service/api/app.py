@@ -5,7 +5,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.api import bot as bot_replies
-from service.api import docs, errors, observe, ops, state, test_payment_page, tokens
+from service.api import docs, errors, observe, ops, payment_page, state, tokens
 from service.api.arguments import KIB
 from service.api.blueprints import admin, bot, gateway, openai
 from service.api.openapi import DocumentedApi
@@ -41,7 +41,7 @@ def create_app(container: Container) -> Flask:
     for surface in SURFACES:
         api.register_blueprint(surface)
     docs.install(app, api)
-    test_payment_page.install(app, container.paying.test_payments)
+    payment_page.install(app, container.paying.test_payments)
     errors.install(app, container.outages)
     bot_replies.install()
     _trust_proxies(app, settings.trusted_proxies)
