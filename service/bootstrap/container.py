@@ -228,6 +228,7 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
         throttle=Throttle(
             rate_limits=outside.rate_limits,
             open_jobs=outside.open_jobs,
+            jobs=outside.jobs,
             limits=AskLimits(
                 account_questions=settings.rate_limit_per_minute,
                 account_tokens=settings.tokens_per_minute,

@@ -39,8 +39,11 @@ class _Limit:
 
 
 class Throttle:
-    def __init__(self, *, rate_limits: ports.RateLimits, open_jobs: ports.OpenJobs, limits: AskLimits) -> None:
+    def __init__(
+        self, *, rate_limits: ports.RateLimits, open_jobs: ports.OpenJobs, jobs: ports.Jobs, limits: AskLimits
+    ) -> None:
         self._rate_limits = rate_limits
+        self._jobs = jobs
         self._open_jobs = open_jobs
         self._limits = limits
 
@@ -70,7 +73,15 @@ class Throttle:
             *_key_limit("key", actor.key, "max_open_jobs", limits.key_jobs),
             *_limit("model", model, limits.model_jobs),
         ]
-        if counted and not self._open_jobs.enter(job_id, {f"{one.name}:{one.key}": one.amount for one in counted}):
+        if not counted:
+            return
+        entered = self._open_jobs.enter(job_id, {f"{one.name}:{one.key}": one.amount for one in counted})
+        if entered is None:
+            # Without the shared count the account's own jobs are counted where they are stored.
+            entered = (
+                not limits.account_jobs or self._jobs.count_open(owner_id, limits.account_jobs) < limits.account_jobs
+            )
+        if not entered:
             raise RateLimited("jobs", retry_after_seconds=FULL_RETRY_SECONDS, params={"seconds": FULL_RETRY_SECONDS})
 
     def leave(self, job_id: str) -> None:

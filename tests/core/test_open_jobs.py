@@ -108,7 +108,13 @@ def test_a_place_that_nobody_gives_back_is_forgotten(limited: Container, anna: A
     submit(limited, anna)
 
 
-def test_without_redis_nobody_is_refused(build: Build, anna: Actor) -> None:
-    container = build(redis_url="redis://127.0.0.1:1/0", max_open_jobs=1)
-    submit(container, anna)
+def test_without_redis_an_accounts_jobs_are_counted_where_they_are_stored(
+    build: Build, anna: Actor, new_actor: NewActor
+) -> None:
+    container = build(redis_url="redis://127.0.0.1:1/0", max_open_jobs=1, model_max_open_jobs=1)
+    job = submit(container, anna)
+    with pytest.raises(RateLimited):
+        submit(container, anna)
+    submit(container, new_actor())
+    container.jobs.cancel(anna, job.id)
     submit(container, anna)

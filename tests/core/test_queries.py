@@ -98,6 +98,7 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     jobs = [ask(container, anna) for _ in range(A_PAGE + 1)]
     ask(container, anna, context=())
     ask(container, anna, stream=True)
+    container.completions.models()
     jobs.append(submit(container, anna, idempotency=key(anna)))
     submit(container, anna, idempotency=key(anna))
     lose_worker(container, db, jobs[-1])
@@ -110,6 +111,7 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     MongoJobs().renew([again.id], "nobody", 30)
     MongoJobs().cancel_requests([again.id])
     MongoJobs().finished([again.id])
+    MongoJobs().count_open(anna.account_id, 5)
     MongoJobs().due(A_PAGE, silent_seconds=30)
     MongoJobs().mark_announced([again.id])
     for status in (None, JobStatus.SUCCEEDED):

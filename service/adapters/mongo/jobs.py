@@ -179,6 +179,12 @@ class MongoJobs:
         queued = {"_id": {"$in": list(job_ids)}, "status": JobStatus.QUEUED.value}
         self._jobs.update_many(queued, [{"$set": {"announced_at": "$$NOW"}}])
 
+    def count_open(self, account_id: str, most: int) -> int:
+        """See `ports.Jobs.count_open`."""
+        statuses = [status.value for status in OPEN_STATUSES]
+        criteria = {"account_id": account_id, "status": {"$in": statuses}}
+        return self._jobs.count_documents(criteria, limit=most)
+
     def count_by_status(self) -> dict[str, int]:
         """See `ports.Jobs.count_by_status`: open ones only, of which there are few."""
         return {status.value: self._jobs.count_documents({"status": status.value}) for status in OPEN_STATUSES}

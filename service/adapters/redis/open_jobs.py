@@ -1,8 +1,8 @@
 """The jobs that are not final yet, counted in Redis under each name that limits them.
 
 A count is a sorted set of job ids by the time at which they are forgotten, so that a place which nobody gave back,
-because a process died, is free again by itself. Without Redis nothing is counted and nothing is refused: what an
-account may have open is bounded by its balance all the same.
+because a process died, is free again by itself. Without Redis nothing is known here, and whoever asks has to count
+elsewhere.
 """
 
 from collections.abc import Mapping
@@ -41,11 +41,12 @@ class RedisOpenJobs:
         self._leave = redis.register_script(_LEAVE)
         self._best_effort = best_effort
 
-    def enter(self, job_id: str, limits: Mapping[str, int]) -> bool:
+    def enter(self, job_id: str, limits: Mapping[str, int]) -> bool | None:
         """See `ports.OpenJobs.enter`."""
         keys = [_job_key(job_id), *(f"{PREFIX}:{name}" for name in limits)]
         arguments = [job_id, FORGET_SECONDS, *limits.values()]
-        return bool(self._best_effort(lambda: self._enter(keys=keys, args=arguments), 1))
+        entered = self._best_effort(lambda: self._enter(keys=keys, args=arguments), None)
+        return None if entered is None else bool(entered)
 
     def leave(self, job_id: str) -> None:
         """See `ports.OpenJobs.leave`."""

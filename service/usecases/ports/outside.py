@@ -76,8 +76,9 @@ class RateLimits(Protocol):
 class OpenJobs(Protocol):
     """Counts the jobs that are not final yet. Best effort: a place that nobody gives back is free again by itself."""
 
-    def enter(self, job_id: str, limits: Mapping[str, int]) -> bool:
-        """Count the job under each of these names; False, and under none, if there are so many already of one."""
+    def enter(self, job_id: str, limits: Mapping[str, int]) -> bool | None:
+        """Count the job under each of these names; False, and under none, if there are so many already of one; None if
+        nobody can say."""
 
     def leave(self, job_id: str) -> None:
         """The job is final, or never began."""

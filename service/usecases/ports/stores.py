@@ -187,6 +187,9 @@ class Jobs(Protocol):
 
     def mark_announced(self, job_ids: Sequence[str]) -> None: ...
 
+    def count_open(self, account_id: str, most: int) -> int:
+        """How many jobs of this account are not final, counting no further than `most`."""
+
     def count_by_status(self) -> dict[str, int]:
         """How many jobs are queued and running."""
 
