@@ -24,22 +24,33 @@ def utf16_length(text: str) -> int:
 def split(text: str, limit: int) -> list[str]:
     """The text in parts of at most `limit` UTF-16 units, never empty; a cut code block is closed and opened again."""
     parts: list[str] = []
-    rest, opened = text.strip(), ""
-    while rest:
-        last = opened + rest
-        # An answer that was cut off may end inside of a block.
-        last += f"\n{_FENCE}" if last.count(_FENCE) % 2 else ""
-        if utf16_length(last) <= limit:
+    text, at, opened = text.strip(), 0, ""
+    while at < len(text):
+        # A few characters more than a part may have: looking at all the rest for each part takes too long.
+        rest = text[at : at + limit + 1]
+        if len(rest) <= limit and utf16_length(last := _closed(opened + rest)) <= limit:
             parts.append(last)
             break
         # Room for the line that closes a block.
         room = _prefix(rest, limit - utf16_length(opened) - len(_FENCE) - 1)
         cut = best_cut(rest, room, _outside_fences(rest, inside=bool(opened)))
-        piece, rest = opened + rest[:cut], rest[cut:]
+        piece = opened + rest[:cut]
         opened = _open_fence(piece)
         parts.append(piece.rstrip() + (f"\n{_FENCE}" if opened else ""))
-        rest = rest.lstrip("\n") if opened else rest.lstrip()
+        at = _next_word(text, at + cut, "\n" if opened else None)
     return [part for part in parts if part.strip()]
+
+
+def _closed(text: str) -> str:
+    """An answer that was cut off may end inside of a block."""
+    return f"{text}\n{_FENCE}" if text.count(_FENCE) % 2 else text
+
+
+def _next_word(text: str, at: int, blank: str | None) -> int:
+    """The place after what is blank, white space unless it is named."""
+    while at < len(text) and (text[at].isspace() if blank is None else text[at] == blank):
+        at += 1
+    return at
 
 
 def best_cut(text: str, room: int, is_outside: Callable[[int], bool]) -> int:

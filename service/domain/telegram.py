@@ -92,7 +92,7 @@ class _Text:
         def is_outside(cut: int) -> bool:
             return self._is_outside(start + cut)
 
-        return start + best_cut(self._text[start:], end - start, is_outside)
+        return start + best_cut(self._text[start : end + 1], end - start, is_outside)
 
     def _furthest(self, start: int, limit: int) -> int:
         """The last place up to which a part from `start` is no longer than the limit."""
@@ -129,7 +129,10 @@ class _Text:
 
     def _rendered(self, start: int, end: int) -> str:
         rendered = []
-        for run, begins in zip(self._runs, self._starts, strict=True):
+        for number in range(max(self._run_at(start), 0), len(self._runs)):
+            run, begins = self._runs[number], self._starts[number]
+            if begins >= end:
+                break
             text = run.text[max(0, start - begins) : max(0, end - begins)]
             if text:
                 before, after = self._dialect.around(run)

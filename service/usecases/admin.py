@@ -156,7 +156,9 @@ class AdminService:
             raise ValidationFailed(details={"jobId": ["job_without_dialog"]})
         if _found(self._accounts.get(job.account_id)).blocked:
             raise AccountBlocked()
-        once = f"retry:{job_id}"
+        self._check_link(job)
+        # No client's key has a space.
+        once = f"retry {job_id}"
         submission = Submission(
             message=job.message.content,
             channel=job.channel,
@@ -177,6 +179,16 @@ class AdminService:
         )
         with self._auditor.change(actor, "job.retry", job.account_id, job_id=job_id):
             return self._job_service.accept(actor, party, submission)
+
+    def _check_link(self, job: Job) -> None:
+        """A linked end user asks for the account while the link stands. Raises ValidationFailed, AccountBlocked."""
+        if job.end_user_id in (None, job.account_id):
+            return
+        end_user = self._accounts.get(job.end_user_id)
+        if end_user is None or end_user.link_id != job.session_id:
+            raise ValidationFailed(details={"jobId": ["link_ended"]})
+        if end_user.blocked:
+            raise AccountBlocked()
 
     def overview(self, actor: Actor) -> Overview:
         _require_staff(actor)

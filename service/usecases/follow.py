@@ -58,11 +58,12 @@ class FollowService:
         self._telemetry = telemetry
         self._clock = clock
 
-    def __call__(self, job: Job, after: int = 0, *, kept_for: timedelta = KEPT) -> Iterator[Event]:
+    def __call__(self, job: Job, after: int = 0, *, kept_for: timedelta = KEPT, stays: bool = False) -> Iterator[Event]:
         """The events of a job that the caller may read, but those up to number `after`.
 
         Leaving does not stop the job. Who has seen the last event already gets none. When this process is about to end
-        they stop without a last one: the client comes back with the number that it has seen and goes on elsewhere.
+        they stop without a last one: the client comes back with the number that it has seen and goes on elsewhere. For
+        one that can't they go on if it `stays`.
         """
         if job.status.is_final:
             yield from _rest(job, after, kept=self._ended_within(job, kept_for))
@@ -78,7 +79,7 @@ class FollowService:
                     if len(text) > sent:
                         yield Chunk(len(text), text[sent:])
                         sent = len(text)
-                    elif self._events.is_released():
+                    elif self._events.is_released() and not stays:
                         return
                     elif followed.ended():
                         final = self._look(job.id)

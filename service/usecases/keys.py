@@ -130,6 +130,13 @@ class KeyService:
 
         A scope that only an admin grants stays if it is named. Raises NotFound, Forbidden, ValidationFailed.
         """
+        while True:
+            changed = self._change(actor, key_id, changes, life)
+            # Not if an admin has changed its scopes since they were read: those of before must not come back.
+            if changed is not None:
+                return changed
+
+    def _change(self, actor: Actor, key_id: str, changes: Mapping[str, Any], life: timedelta | None) -> ApiKey | None:
         key, changed = self._own(actor, key_id), dict(changes)
         if "assistant" in changed:
             self._check_assistant(changed["assistant"])
@@ -141,7 +148,7 @@ class KeyService:
         if life is not None:
             changed["expires_at"] = self._clock.now() + life
         log.info("key changed", key_id=key_id, fields=sorted(changed))
-        return _found(self._keys.change(key_id, changed)) if changed else key
+        return self._keys.change(key, changed) if changed else key
 
     def rotate(self, actor: Actor, key_id: str, overlap: timedelta, life: timedelta | None) -> IssuedKey:
         """A new secret for one's own key; the old one works for `overlap` more. Its end users stay its own.

@@ -40,7 +40,7 @@ class PaymentSweep:
 
         The lease keeps two from asking the same questions; if it runs out under way, nothing happens twice.
         """
-        if not self._leases.take("payments", self._holder, self._lease_seconds):
+        if self._leases.take("payments", self._holder, self._lease_seconds) is None:
             return False
         for payment in self._payments.due(self._clock.now(), BATCH):
             # Before anything else, so that one which breaks the round isn't the first of the next one.

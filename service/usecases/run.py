@@ -141,7 +141,13 @@ class RunService:
         if self._jobs.hand_back(job):
             log.info("job handed back")
             self._doorbell.ring([job.id])
-        return None
+            return None
+        current = self._jobs.get(job.id)
+        if current is None or (current.status, current.attempt) != (JobStatus.RUNNING, job.attempt):
+            return None
+        # Cancelled, or shown, at the same moment.
+        ended = self._cut_short(job, current.shown) if current.cancel_requested else failed(INTERRUPTED, current.shown)
+        return self._settle_anyhow(job, ended)
 
     def _cut_short(self, job: Job, shown: str | None) -> Outcome:
         """Cancelled: what was shown until then is paid for, by our own count, because the provider tells none."""

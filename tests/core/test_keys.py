@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from pymongo.database import Database
 
+from service.adapters.mongo.keys import MongoKeys
 from service.bootstrap import Container
 from service.domain.accounts import Role
 from service.domain.errors import AccountBlocked, Forbidden, NotFound, Unauthorized, ValidationFailed
@@ -323,3 +324,19 @@ def test_a_granted_scope_survives_a_rotation(container: Container, keys: KeyServ
     anna = new_actor()
     issued = new_key(container, anna)
     assert keys.recognise(keys.rotate(anna, issued.key.id, HOUR, None).secret).key.scopes == tuple(Scope)
+
+
+def test_a_scope_that_was_taken_away_meanwhile_does_not_come_back(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    owner = new_actor()
+    key_id = new_key(container, owner).key.id
+    container.keys.grant(ROOT, key_id, (Scope.CHAT, Scope.BILLING_TOPUP))
+    seen = MongoKeys().get(key_id)
+    container.keys.grant(ROOT, key_id, (Scope.CHAT,))
+
+    assert MongoKeys().change(seen, {"scopes": seen.scopes}) is None
+    with pytest.raises(Forbidden):
+        container.keys.change(owner, key_id, {"scopes": seen.scopes}, None)
+
+    assert MongoKeys().get(key_id).scopes == (Scope.CHAT,)

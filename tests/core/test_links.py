@@ -11,6 +11,7 @@ import pytest
 from pymongo.database import Database
 
 from devstack.upstream_control import UpstreamControl
+from service.adapters.mongo.jobs import MongoJobs
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.billing import EntryKind, PriceWeights
@@ -26,7 +27,7 @@ from service.domain.errors import (
     RateLimited,
     ValidationFailed,
 )
-from service.domain.jobs import JobStatus
+from service.domain.jobs import JobStatus, failed
 from service.domain.links import CODE_LIFE, hash_code, new_code
 from service.usecases.jobs import Submission
 from service.usecases.links import CODES_PER_HOUR, FAILURES_PER_END_USER, FAILURES_PER_OWNER, Confirmed, LinkService
@@ -555,3 +556,23 @@ def test_links_are_listed_newest_first(container: Container, vera: Actor, bot: A
     found = container.links.own(vera)
     assert [each.external_id for each in found] == ["c", "b", "a"]
     assert all(newer.linked_at >= older.linked_at for newer, older in pairwise(found))
+
+
+def test_a_question_is_not_asked_again_on_an_account_that_ended_the_link(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    person, program = new_actor(100_000), program_of(new_key(container, new_actor()))
+    container.billing.top_up(program, "42", 50_000, None)
+    container.links.confirm(program, "42", container.links.issue(person).code)
+    job = submit(container, program, "linked", user_id="42")
+    claimed = MongoJobs().claim(job.id, "a worker", 30)
+    container.run._money.settle(claimed, failed("INTERNAL_ERROR"), 20)
+    container.links.remove(person, container.links.own(person)[0].id)
+    before = wallet(container, person)
+
+    with pytest.raises(ValidationFailed) as refused:
+        container.admin.retry_job(ROOT, job.id)
+
+    assert refused.value.details == {"jobId": ["link_ended"]}
+    assert wallet(container, person) == before
+    check_money(db)

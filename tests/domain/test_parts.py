@@ -70,3 +70,11 @@ def test_a_long_code_block_is_closed_and_opened_again() -> None:
     assert len(parts) > 2
     assert all(part.count("```") == 2 for part in parts if "line_" in part)
     assert all("```python" in part for part in parts if "line_" in part)
+
+
+def test_a_long_text_is_split_in_a_time_that_grows_with_its_length() -> None:
+    """Looking at all of the rest for each part would take minutes."""
+    text = (" " * 40 + "\n") * 40_000
+    assert split("a" + text + "b", 100) == ["a", "b"]
+    words = "word " * 200_000
+    assert " ".join(split(words, 100)) == words.strip()

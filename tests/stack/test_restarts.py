@@ -112,6 +112,32 @@ def _wait_for(person: Person, question: str) -> requests.Response:
     )
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_completion_is_answered_by_the_web_process_that_stops(restarted: StackUnderTest, stream: bool) -> None:
+    """OpenAI's SDKs can't ask another process for the answer: they would buy it again."""
+    question = f"completion {stream}"
+    restarted.upstream.rule(contains=question, hold="gate", answer="one two three", usage=USAGE)
+    person = restarted.register()
+    replies: list[requests.Response] = []
+    body = {"model": "default", "messages": [{"role": "user", "content": question}], "stream": stream}
+    client = threading.Thread(
+        target=lambda: replies.append(person.call("POST", "/v1/chat/completions", json=body)), daemon=True
+    )
+    client.start()
+    restarted.upstream.wait_for_calls(1, contains=question)
+    stopping = threading.Thread(target=restarted.web.stop, args=[STOP_SECONDS])
+    stopping.start()
+    eventually(lambda: "Handling signal: term" in restarted.web.log()[-2000:])
+
+    restarted.upstream.release("gate")
+
+    client.join(STOP_SECONDS)
+    stopping.join(STOP_SECONDS)
+    (reply,) = replies
+    assert reply.status_code == 200, reply.text
+    assert ("data: [DONE]" in reply.text) if stream else ("one two three" in reply.text)
+
+
 def test_workers_restarted_one_after_the_other_under_load_lose_nothing(restarted: StackUnderTest) -> None:
     restarted.upstream.rule(contains="load", delay_seconds=0.3, usage=USAGE)
     person = restarted.register()

@@ -87,13 +87,13 @@ class MongoKeys:
     def set_scopes(self, key_id: str, scopes: Sequence[Scope]) -> ApiKey | None:
         return self._set(key_id, {"scopes": [scope.value for scope in scopes]})
 
-    def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey | None:
+    def change(self, key: ApiKey, changes: Mapping[str, Any]) -> ApiKey | None:
         """See `ports.Keys.change`."""
         plain = {
             name: [str(item) for item in value] if isinstance(value, tuple) else value
             for name, value in changes.items()
         }
-        return self._set(key_id, plain)
+        return self._set(key.id, plain, {"scopes": [scope.value for scope in key.scopes]} if "scopes" in plain else {})
 
     def touch(self, key: ApiKey) -> None:
         """See `ports.Keys.touch`."""
@@ -101,8 +101,8 @@ class MongoKeys:
         if key.last_used_at is None or now - key.last_used_at > TOUCH_INTERVAL:
             self._keys.update_one({"_id": key.id}, {"$set": {"last_used_at": now}})
 
-    def _set(self, key_id: str, changes: Row) -> ApiKey | None:
-        living = {"_id": key_id, "revoked_at": None}
+    def _set(self, key_id: str, changes: Row, still: Row | None = None) -> ApiKey | None:
+        living = {"_id": key_id, "revoked_at": None, **(still or {})}
         return _maybe(self._keys.find_one_and_update(living, {"$set": changes}, return_document=ReturnDocument.AFTER))
 
 

@@ -5,7 +5,7 @@ until the request is repeated under the same `Idempotence-Key` or the object is 
 """
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -184,7 +184,7 @@ def _payment(body: Json) -> ProviderPayment:
             refunded_minor=_minor(refunded) if refunded else 0,
             cancel_reason=(body.get("cancellation_details") or {}).get("reason"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ProviderUnavailable("garbage") from error
 
 

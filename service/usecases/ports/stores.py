@@ -105,8 +105,8 @@ class Keys(Protocol):
 
     def set_scopes(self, key_id: str, scopes: Sequence[Scope]) -> ApiKey | None: ...
 
-    def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey | None:
-        """Set these fields of an `ApiKey`; None if there is none that isn't revoked."""
+    def change(self, key: ApiKey, changes: Mapping[str, Any]) -> ApiKey | None:
+        """Set these fields; None if the key was revoked, or its scopes are to change and are not those of `key`."""
 
     def touch(self, key: ApiKey) -> None:
         """Remember that the key was used now (at most once a minute)."""

@@ -37,7 +37,7 @@ def list_jobs(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 
 @blueprint.route("/<job_id>/retry", methods=["POST"])
 @authenticated("admin")
-@fails_with(400, 402, 404, 429)
+@fails_with(400, 402, 404, 409, 429)
 @blueprint.response(202, Accepted, description="A new job of the same account")
 def retry(*, actor: Actor, job_id: str) -> Response:
     """Ask a failed job's question again

@@ -108,6 +108,9 @@ def _final(actor: Actor, job: Job) -> Job:
             raise Overloaded()
         try:
             job = container.jobs.wait(actor, job.id, left)
+            if container.events.is_released():
+                # This process is about to end, but who speaks OpenAI's dialect can't ask another one for the answer.
+                time.sleep(PAUSE_SECONDS)
         except container.outages as error:
             log.warning("waiting without the database", job_id=job.id, reason=type(error).__name__)
             time.sleep(PAUSE_SECONDS)
@@ -137,7 +140,7 @@ def _events(job: Job) -> Iterator[Event]:
     container, deadline, after = services(), time.monotonic() + MAX_WAIT_SECONDS, 0
     while True:
         try:
-            for event in container.follow(job, after, kept_for=timedelta.max):
+            for event in container.follow(job, after, kept_for=timedelta.max, stays=True):
                 after = event.id if isinstance(event, Chunk) else after
                 yield event
             return
