@@ -46,8 +46,8 @@ class TalkService:
 
     def check_session(self, actor: Actor, session_id: str) -> None:
         """Raises Forbidden unless this is the actor's own dialog; what doesn't exist is nobody's."""
-        session = self._sessions.find(actor.account_id, session_id)
-        if session is None or not session_id:
+        session = self._sessions.find(actor.account_id, None)
+        if session is None or session.id != session_id:
             raise Forbidden("not a session of this account")
 
     def last(self, actor: Actor) -> Job | None:

@@ -14,6 +14,7 @@ import requests
 from simple_websocket import ConnectionError as Refused
 
 from devstack.parts import Web
+from service.adapters.redis.pauses import PREFIX
 from tests.core.checker import check_money
 from tests.stack.stack import Person, StackUnderTest, eventually
 from tests.stack.ws import Page
@@ -63,6 +64,11 @@ def hold(stack: StackUnderTest, question: str) -> None:
     stack.upstream.rule(contains=question, answer=ANSWER, usage=USAGE, hold=question, hold_after_chunks=3)
 
 
+def rest(stack: StackUnderTest) -> None:
+    """Make the pause that everybody must make between two messages."""
+    eventually(lambda: not list(stack.redis_client.scan_iter(f"{PREFIX}*")))
+
+
 @pytest.mark.parametrize("path", ["/", "/ws"])
 def test_the_frames_of_the_seed(talking: StackUnderTest, connect: Connect, path: str) -> None:
     person = talking.register()
@@ -88,7 +94,7 @@ def test_a_failed_answer_is_an_error_frame_and_the_dialog_goes_on(talking: Stack
     assert set(error) == {"type", "message", "code", "jobId"}
     assert (error["code"], page.text) == ("UPSTREAM_ERROR", THREE_WORDS)
     assert "Ничего не списано" in error["message"]
-    time.sleep(0.15)  # the pause that a person must make
+    rest(talking)
     page.say("once more").has("done")
     assert page.text == THREE_WORDS + "fine"
 
@@ -98,7 +104,7 @@ def test_the_history_goes_along(talking: StackUnderTest, connect: Connect) -> No
     for question in ("my name is Vera", "what is it"):
         page = connect(person).say(question)
         page.has("done")
-        time.sleep(0.15)  # the pause that a person must make
+        rest(talking)
     (call,) = talking.upstream.wait_for_calls(1, contains="what is it")
     assert [message["role"] for message in call["body"]["messages"]] == ["system", "user", "assistant", "user"]
 
@@ -111,7 +117,7 @@ def test_three_ways_to_say_who_one_is(talking: StackUnderTest, connect: Connect)
     for page in (connect(person), by_protocol, by_frame):
         done = page.say("who am I").has("done")
         assert person.job(done["jobId"])["userId"] == person.account_id
-        time.sleep(0.15)  # the pause that a person must make
+        rest(talking)
 
 
 def test_a_wrong_token_ends_the_socket_and_a_wrong_frame_does_not(talking: StackUnderTest, connect: Connect) -> None:
@@ -154,16 +160,18 @@ def test_messages_need_a_pause(talking: StackUnderTest, connect: Connect, second
     assert error["code"] == "RATE_LIMITED"
     assert "60" in error["message"]
     connect(other, at=second_web).say("of somebody else").has("done")
+    for key in talking.redis_client.scan_iter(f"{PREFIX}*"):
+        talking.redis_client.delete(key)
 
 
 def test_guests_of_one_address_need_a_pause_together(talking: StackUnderTest, connect: Connect) -> None:
-    first, second = connect(), connect()
-    first.say("one guest")
-    second.say("another guest")
-    eventually(lambda: first.frames and second.frames)
-    codes = {page.frames[0].get("code") for page in (first, second)}
-    assert codes == {None, "RATE_LIMITED"}
-    first.leave()
+    key = f"{PREFIX}socket-address:127.0.0.1"
+    talking.redis_client.set(key, "1", px=60_000)
+    assert connect().say("a guest").has("error")["code"] == "RATE_LIMITED"
+    connect(talking.register()).say("a person of the same address").has("done")
+    talking.redis_client.delete(key)
+    connect().say("a guest").has("done")
+    talking.redis_client.delete(key)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +204,26 @@ def test_a_bad_frame_is_told_and_the_socket_lives(
     page.say("a good one").has("done")
 
 
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        pytest.param(b"\x81\x82\0\0\0\0\xff\xfe", 1007, id="not UTF-8"),
+        pytest.param(b"\x83\x80\0\0\0\0", 1002, id="unknown opcode"),
+        pytest.param(b"\x81\x02{}", 1002, id="not masked"),
+        pytest.param(b"\x82\xff" + (2**22 + 1).to_bytes(8, "big") + bytes(4 + 2**22 + 1), 1009, id="4 MiB"),
+    ],
+)
+def test_what_is_no_frame_closes_the_socket(talking: StackUnderTest, frames: bytes, code: int) -> None:
+    closing = raw(talking, frames)
+    assert closing[:1] == b"\x88"
+    assert closing[2:4] == code.to_bytes(2, "big")
+
+
+def test_a_message_in_pieces_is_one_message(talking: StackUnderTest) -> None:
+    pieces = b'\x01\x85\0\0\0\0{"typ' + b'\x80\x8b\0\0\0\0e":"shout"}'
+    assert b"VALIDATION_ERROR" in raw(talking, pieces)
+
+
 def test_ten_thousand_characters_are_a_message(talking: StackUnderTest, connect: Connect) -> None:
     connect(talking.register()).say("я" * 10_000).has("done")
 
@@ -210,6 +238,7 @@ def test_one_answer_at_a_time_and_stop(talking: StackUnderTest, connect: Connect
     job = person.job(done["jobId"])
     assert (job["status"], job["message"]) == ("cancelled", THREE_WORDS)
     assert done["usage"]["estimated"] is True
+    rest(talking)
     page.say("and on").has("done", 2)
 
 
@@ -277,20 +306,33 @@ def test_sigterm_closes_with_1001_and_the_answer_goes_on(
 
 def test_a_ping_keeps_a_quiet_client_and_finds_a_dead_one(talking: StackUnderTest, connect: Connect) -> None:
     quiet = connect(talking.register())
-    host, port = talking.web.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as dead:
-        dead.sendall(
+    frames = raw(talking, b"")
+    assert frames[:2] == b"\x89\x00", "a ping"
+    assert frames[2:3] == b"\x88", "closed for its silence"
+    quiet.say("still here").has("done")
+
+
+def raw(stack: StackUnderTest, frames: bytes) -> bytes:
+    """What comes on a socket on which these bytes are sent after the handshake, until it is closed."""
+    host, port = stack.web.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
             f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
         received = b""
-        while piece := dead.recv(4096):
-            received += piece
-    assert received.startswith(b"HTTP/1.1 101")
-    frames = received.partition(b"\r\n\r\n")[2]
-    assert frames[:2] == b"\x89\x00", "a ping"
-    assert frames[2:3] == b"\x88", "closed for its silence"
-    quiet.say("still here").has("done")
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(1)
+        assert received.startswith(b"HTTP/1.1 101")
+        connection.sendall(frames)
+        received = b""
+        try:
+            while piece := connection.recv(4096):
+                received += piece
+        except ConnectionResetError:
+            # Closed while we were still writing.
+            return received
+        return received
 
 
 def test_open_sockets_are_counted(talking: StackUnderTest, connect: Connect) -> None:

@@ -6,7 +6,7 @@ from service.api.auth import actor_of, client_address, remember
 from service.api.state import locale, services
 from service.api.tokens import Claims, read_token
 from service.domain.accounts import Actor
-from service.domain.errors import Forbidden, Unauthorized
+from service.domain.errors import Forbidden, JobRunning, Unauthorized
 
 PROTOCOL = "bearer"
 
@@ -36,11 +36,15 @@ class Caller:
             self._guest = _new_guest()
         return self.actor()
 
-    def log_in(self, token: str) -> Actor:
-        """Go on as the account of this token; stays who it was if the token is bad. Raises as `actor` does."""
+    def log_in(self, token: str, asked_by: str | None) -> None:
+        """Go on with this token. While a question of the account `asked_by` is being answered it must be that one's.
+
+        Stays who it was if the token is bad. Raises as `actor` does, and JobRunning.
+        """
         actor = actor_of(read_token(token, "access"))
+        if asked_by is not None and actor.account_id != asked_by:
+            raise JobRunning()
         self._token = token
-        return actor
 
 
 def token_of_handshake() -> str | None:

@@ -87,10 +87,11 @@ class Talk:
         if frame.type == frames.STOP:
             self._stop()
         elif frame.type == frames.AUTH:
-            self._refuse_while_running()
-            self._caller.log_in(frame.text)
+            running = self._running
+            self._caller.log_in(frame.text, None if running is None else running.account_id)
         else:
-            self._refuse_while_running()
+            if self._running is not None:
+                raise JobRunning()
             job = self._container.talks.say(self._caller.actor_or_guest(), frame.text)
             self.messages += 1
             self._follow(job, 0)
@@ -99,10 +100,6 @@ class Talk:
         running = self._running
         if running is not None:
             self._container.talks.stop(self._caller.actor(), running.id)
-
-    def _refuse_while_running(self) -> None:
-        if self._running is not None:
-            raise JobRunning()
 
     def _follow(self, job: Job, after: int) -> None:
         self._running = job
