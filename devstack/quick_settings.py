@@ -22,6 +22,8 @@ def quick_settings(mongo: MongoServer, redis: RedisServer, upstream: UpstreamSer
         "argon2_parallelism": "1",
         "rate_limit_per_minute": "100000",
         "key_rate_limit_per_minute": "100000",
+        "rate_limit_ms": "100",
+        "socket_ping_seconds": "1",
         "job_lease_seconds": "3",
         "job_deadline_seconds": "20",
         "worker_grace_seconds": "1",

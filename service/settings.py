@@ -4,6 +4,7 @@ A secret may come from a file instead: `JWT_SECRET_KEY_FILE=/run/secrets/jwt` st
 """
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from service.domain.callback_urls import AllowedHosts, CallbackPolicy
 from service.payment_settings import PaymentSettings
 
 MIN_SECRET_CHARACTERS = 32
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 _KNOWN_EXAMPLES = ("change", "secret", "example", "your-", "password", "jwt_secret", "test-secret")
 
 
@@ -78,6 +80,9 @@ class Settings(PaymentSettings):
     max_open_jobs: int = Field(default=0, ge=0)
     key_max_open_jobs: int = Field(default=0, ge=0)
     model_max_open_jobs: int = Field(default=0, ge=0)
+    rate_limit_ms: int = Field(default=3000, ge=1, le=3_600_000)
+    allowed_origins: str = ""
+    socket_ping_seconds: float = Field(default=25.0, gt=0, le=600)
     max_queue_length: int = Field(default=10_000, ge=1)
     max_body_kib: int = Field(default=256, ge=1, le=16_384)
     webhook_allowed_hosts: str = ""
@@ -119,6 +124,7 @@ class Settings(PaymentSettings):
         if self.crash_file and not development:
             raise ValueError("CRASH_FILE is for APP_ENV=development only")
         AllowedHosts(self.webhook_allowed_hosts.split(","))
+        _check_origins(self.origins)
         self.check_payments(development=development)
         if self.allow_guests is None:
             self.allow_guests = development
@@ -150,6 +156,11 @@ class Settings(PaymentSettings):
         return self.top_up_page or f"{self.public_root}/docs"
 
     @property
+    def origins(self) -> frozenset[str]:
+        """The origins of pages that may open sockets, beside our own."""
+        return frozenset(origin.strip().lower() for origin in self.allowed_origins.split(",") if origin.strip())
+
+    @property
     def return_url(self) -> str:
         """Where a person comes back to after paying."""
         return self.payment_return_url or self.top_up_url
@@ -165,6 +176,12 @@ class _NamedFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_origins(origins: frozenset[str]) -> None:
+    for origin in origins - {"*"}:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError("ALLOWED_ORIGINS are origins such as https://app.example.com, comma-separated, or *")
 
 
 def _check_secret(secret: str) -> None:

@@ -32,6 +32,7 @@ FIRST_SHOWN_SECONDS = Histogram(
     "chat_first_token_seconds", "From acceptance to the first piece of a streamed answer", ("model",), buckets=_SECONDS
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
+SOCKETS_OPEN = Gauge("sockets_open", "WebSockets that are open", multiprocess_mode="livesum")
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
@@ -67,6 +68,9 @@ class Metrics:
 
     def streams_open(self, change: int) -> None:
         STREAMS_OPEN.inc(change)
+
+    def sockets_open(self, change: int) -> None:
+        SOCKETS_OPEN.inc(change)
 
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()

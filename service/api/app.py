@@ -9,6 +9,7 @@ from service.api import docs, errors, observe, ops, payment_page, state, tokens
 from service.api.arguments import KIB
 from service.api.blueprints import admin, bot, gateway, openai
 from service.api.openapi import DocumentedApi
+from service.api.sockets import routes as sockets
 from service.bootstrap import Container
 
 SURFACES = (*gateway.BLUEPRINTS, *bot.BLUEPRINTS, *openai.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
@@ -41,6 +42,7 @@ def create_app(container: Container) -> Flask:
     for surface in SURFACES:
         api.register_blueprint(surface)
     docs.install(app, api)
+    sockets.install(app)
     payment_page.install(app, container.paying.test_payments)
     errors.install(app, container.outages)
     bot_replies.install()

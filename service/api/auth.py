@@ -65,7 +65,7 @@ def optionally_authenticated(view: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        actor = _recognise_token(read_token(_bearer(), "access")) if "Authorization" in request.headers else None
+        actor = actor_of(read_token(_bearer(), "access")) if "Authorization" in request.headers else None
         return view(*args, actor=actor, **kwargs)
 
     guarded.access = "public"  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def _recognise() -> Actor:
     bearer = _bearer()
     if looks_like_secret(bearer):
         return _recognise_key(bearer)
-    return _recognise_token(read_token(bearer, "access"))
+    return actor_of(read_token(bearer, "access"))
 
 
 def _recognise_key(secret: str) -> Actor:
@@ -118,7 +118,8 @@ def _check_scope(key: ApiKey, scope: Scope | None) -> None:
         raise Forbidden(f"the key has no scope {scope}", extra={"requiredScope": scope.value})
 
 
-def _recognise_token(claims: Claims) -> Actor:
+def actor_of(claims: Claims) -> Actor:
+    """The account behind a token that was read. Raises Unauthorized if it was revoked, AccountBlocked."""
     account = services().accounts.recognise(claims.account_id, claims.login_id, claims.token_version)
     remember(account)
     return Actor(

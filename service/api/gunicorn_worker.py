@@ -2,8 +2,8 @@
 
 What gunicorn refuses before the application sees it (request lines and headers that are too long or broken, bad chunks)
 is said in our one error shape instead of its HTML. And on SIGTERM whoever waits for a job is answered at once with how
-it stands, followers are told to reconnect, and idle connections are closed: the time that a stop may take is for the
-requests that do something.
+it stands, followers are told to reconnect, WebSockets are closed with 1001, and idle connections are closed: the time
+that a stop may take is for the requests that do something.
 """
 
 import json
@@ -16,6 +16,7 @@ from uuid import uuid4
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from service.api.sockets.registry import sockets_of
 from service.api.state import container_of
 from service.domain.texts import DEFAULT_LOCALE, text
 
@@ -49,6 +50,7 @@ class Worker(GeventWorker):
     def _let_go(self) -> None:
         if self.wsgi is not None:
             container_of(self.wsgi).events.release()
+            sockets_of(self.wsgi).leave()
         for greenlet, limit in list(self._idle.items()):
             greenlet.kill(limit, block=False)
 

@@ -4,6 +4,7 @@ Logged are method, route template, status, duration, account and request id; nev
 """
 
 import time
+from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response, request
@@ -42,8 +43,15 @@ def _finish(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", _HSTS)
-    _record(response)
+    if not _was_socket(response):
+        _record(response)
     return response
+
+
+def _was_socket(response: Response) -> bool:
+    """Whether this is the end of a WebSocket, which lasted as long as it liked and says itself what it was."""
+    rule = request.url_rule
+    return rule is not None and rule.websocket and response.status_code == HTTPStatus.OK
 
 
 def _record(response: Response) -> None:

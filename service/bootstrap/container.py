@@ -39,6 +39,7 @@ from service.usecases.links import LinkService
 from service.usecases.owners import Owners
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
+from service.usecases.talks import TalkService
 from service.usecases.upkeep import UpkeepService
 from service.usecases.webhooks import WebhookService
 
@@ -58,6 +59,7 @@ class Container:
     keys: KeyService
     jobs: JobService
     follow: FollowService
+    talks: TalkService
     completions: CompletionService
     contexts: ContextService
     billing: BillingService
@@ -112,6 +114,12 @@ def build(settings: Settings) -> Container:
             followers=outside.answer_followers,
             telemetry=outside.metrics,
             clock=outside.clock,
+        ),
+        talks=TalkService(
+            jobs=jobs,
+            sessions=outside.sessions,
+            pauses=outside.pauses,
+            pause_milliseconds=settings.rate_limit_ms,
         ),
         completions=CompletionService(
             jobs=jobs, catalog=outside.catalog, clock=outside.clock, count_tokens=count_tokens

@@ -40,6 +40,7 @@ from service.adapters.redis.events import RedisJobEvents
 from service.adapters.redis.followers import RedisAnswerFollowers
 from service.adapters.redis.limits import RedisRateLimits
 from service.adapters.redis.open_jobs import RedisOpenJobs
+from service.adapters.redis.pauses import RedisPauses
 from service.adapters.redis.streams import RedisAnswerWriter
 from service.adapters.webhook_http import WebhookHttp
 from service.adapters.withdrawals import BackgroundWithdrawals
@@ -68,6 +69,7 @@ class Outside:
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
+    pauses: ports.Pauses
     open_jobs: ports.OpenJobs
     breaker: ports.Breaker
     doorbell: ports.Doorbell
@@ -125,6 +127,7 @@ def connect(settings: Settings) -> Outside:
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),
+        pauses=RedisPauses(redis, best_effort),
         open_jobs=RedisOpenJobs(redis, best_effort),
         breaker=breaker,
         doorbell=crash.armed(CeleryDoorbell(celery, redis, best_effort), "doorbell"),

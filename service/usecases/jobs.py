@@ -128,7 +128,7 @@ class JobService:
         earlier = self.earlier(submission.idempotency)
         if earlier is not None:
             return earlier
-        _check_message(submission.message)
+        check_message(submission.message)
         if submission.callback_url is not None:
             self._callback_policy.check(submission.callback_url, "callbackUrl")
             if actor.key is not None and not actor.key.may_call(submission.callback_url):
@@ -298,7 +298,8 @@ def _assistant(actor: Actor, submission: Submission) -> str:
     return (None if actor.key is None else actor.key.assistant) or DEFAULT_ASSISTANT
 
 
-def _check_message(message: str) -> None:
+def check_message(message: str) -> None:
+    """Raises InvalidMessage if it is blank or too long."""
     if not message.strip():
         raise InvalidMessage(details={"message": ["message_empty"]})
     if len(message) > MESSAGE_MAX_CHARACTERS:

@@ -24,7 +24,15 @@ NESTED = {
     "/v1/chat/completions",
 }
 # Pages and files, not part of the API.
-UNDOCUMENTED = {"/", "/openapi.json", "/docs", "/redoc", "/docs/static/<path:filename>", "/pay/test/<provider_id>"}
+UNDOCUMENTED = {
+    "/",
+    "/ws",
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+    "/docs/static/<path:filename>",
+    "/pay/test/<provider_id>",
+}
 Operations = dict[tuple[str, str], dict[str, Any]]
 
 

@@ -53,6 +53,9 @@ def test_development_is_generous() -> None:
         ({"topup_min_rubles": 500, "topup_max_rubles": 100}, "TOPUP_MIN_RUBLES"),
         ({"receipt_vat_code": 13}, "receipt_vat_code"),
         ({"chat_wait_seconds": 56}, "chat_wait_seconds"),
+        ({"rate_limit_ms": 0}, "rate_limit_ms"),
+        ({"allowed_origins": "app.example.com"}, "ALLOWED_ORIGINS"),
+        ({"allowed_origins": "https://app.example.com, https://other.example.com/page"}, "ALLOWED_ORIGINS"),
         ({"port": "eighty"}, "port"),
         ({"log_level": "loud"}, "log_level"),
     ],
@@ -60,6 +63,12 @@ def test_development_is_generous() -> None:
 def test_wrong_value_is_refused_by_name(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         settings(**wrong)
+
+
+def test_origins_are_read_without_case_and_blanks() -> None:
+    read = settings(allowed_origins=" https://App.Example.com,http://localhost:5173 ,").origins
+    assert read == {"https://app.example.com", "http://localhost:5173"}
+    assert settings(allowed_origins="*").origins == {"*"}
 
 
 def test_secret_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,11 @@ class RateLimits(Protocol):
         """What is left of a limit."""
 
 
+class Pauses(Protocol):
+    def begin(self, name: str, key: str, milliseconds: int) -> int | None:
+        """Begin a pause; None, or if one is on already, the milliseconds that are left of that."""
+
+
 class OpenJobs(Protocol):
     """Counts the jobs that are not final yet. Best effort: a place that nobody gives back is free again by itself."""
 
@@ -185,6 +190,9 @@ class Telemetry(Protocol):
 
     def streams_open(self, change: int) -> None:
         """So many more clients follow a job's events."""
+
+    def sockets_open(self, change: int) -> None:
+        """So many more WebSockets are open."""
 
     def webhook_delivery(self, outcome: str) -> None:
         """One try: `delivered`, `retry` or `dead`."""

@@ -1,0 +1,115 @@
+"""The two addresses of the WebSocket, who may connect there, and the library between gunicorn and us."""
+
+import time
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Blueprint, Flask, Response, current_app, request
+from flask_sock import Sock
+from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import RemoteProtocolError
+
+from service.api.auth import public
+from service.api.errors import respond
+from service.api.sockets import registry
+from service.api.sockets.callers import PROTOCOL, token_of_handshake
+from service.api.sockets.connection import Connection
+from service.api.sockets.talk import Talk
+from service.api.state import container_of, services
+from service.domain.errors import Forbidden, ValidationFailed
+
+log = structlog.get_logger(__name__)
+
+ANY_ORIGIN = "*"
+# Beyond this a frame is not even read to its end, and the socket is closed with 1009.
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+# How long a client may take to answer our closing.
+CLOSE_SECONDS = 2.0
+MAX_AFTER_DIGITS = 9
+
+blueprint = Blueprint("sockets", __name__)
+_sock = Sock()
+
+
+def install(app: Flask) -> None:
+    app.config["SOCK_SERVER_OPTIONS"] = {
+        "subprotocols": [PROTOCOL],
+        "ping_interval": container_of(app).settings.socket_ping_seconds,
+        "max_message_size": MAX_FRAME_BYTES,
+    }
+    registry.install(app)
+    app.register_blueprint(blueprint)
+
+
+@blueprint.before_request
+def _admit() -> None:
+    """What can be refused before there is a socket. Raises Forbidden, ValidationFailed."""
+    _check_origin()
+    _after()
+    environ = request.environ
+    # Compression would cost each socket more memory than everything else about it.
+    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    environ["gunicorn.socket"] = Connection(environ["gunicorn.socket"])
+
+
+@blueprint.errorhandler(RemoteProtocolError)
+def _bad_handshake(_: RemoteProtocolError) -> Response:
+    return respond(ValidationFailed())
+
+
+@public
+def _talk(ws: Server) -> None:
+    ws.sock.unread = ws.input_buffer
+    container, started = services(), time.monotonic()
+    talk = Talk(ws, token_of_handshake())
+    container.metrics.sockets_open(1)
+    log.info("socket opened")
+    try:
+        with registry.sockets_of(current_app).holding(talk):
+            _close(ws, talk(request.args.get("session"), _after()))
+    except (ConnectionClosed, OSError):
+        # The client closed it, or its connection broke.
+        _end(ws)
+    finally:
+        container.metrics.sockets_open(-1)
+        seconds = time.monotonic() - started
+        log.info("socket closed", messages=talk.messages, **{"event.duration": int(seconds * 1e9)})
+
+
+_sock.route("/", bp=blueprint, endpoint="root")(_talk)
+_sock.route("/ws", bp=blueprint, endpoint="ws")(_talk)
+
+
+def _close(ws: Server, code: int) -> None:
+    ws.close(code)
+    log.info("closing socket", code=code)
+    _end(ws)
+
+
+def _end(ws: Server) -> None:
+    """Leave no greenlet of the library behind: it ends when the client confirms, or the connection is cut."""
+    ws.connected = False
+    ws.thread.join(CLOSE_SECONDS)
+    if ws.thread.is_alive():
+        ws.sock.cut()
+        ws.thread.join(CLOSE_SECONDS)
+
+
+def _check_origin() -> None:
+    """A browser says on which page a script runs. Raises Forbidden if that page is nobody's whom we know."""
+    origin = request.headers.get("Origin", "").lower()
+    settings = services().settings
+    allowed = settings.origins | {settings.public_root.lower()}
+    if not origin or ANY_ORIGIN in allowed or origin in allowed or urlsplit(origin).netloc == request.host.lower():
+        return
+    raise Forbidden("foreign origin")
+
+
+def _after() -> int | None:
+    """The characters of the last answer that the client has. Raises ValidationFailed."""
+    after = request.args.get("after")
+    if after is None:
+        return None
+    if not (after.isascii() and after.isdigit() and len(after) <= MAX_AFTER_DIGITS):
+        raise ValidationFailed(details={"after": ["not_integer"]})
+    return int(after)

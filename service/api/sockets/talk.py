@@ -1,0 +1,176 @@
+"""One WebSocket from its first frame to its last.
+
+One greenlet reads the frames and does what they say, another follows the answer that is being written. A failure is
+told in an `error` frame and the socket goes on; only a bad token or session that it came with ends it.
+"""
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+
+import structlog
+from simple_websocket import ConnectionClosed, Server
+
+from service.api.arguments import KIB
+from service.api.errors import STATUSES
+from service.api.sockets import frames
+from service.api.sockets.callers import Caller
+from service.api.state import locale, services
+from service.domain.accounts import Actor
+from service.domain.errors import InternalError, JobRunning, ServiceError, Unauthorized, Unavailable
+from service.domain.jobs import Job
+from service.usecases.follow import Chunk, Ended
+
+log = structlog.get_logger(__name__)
+
+GOING_AWAY = 1001
+POLICY = 1008
+# How long somebody may stay whom nobody knows, where guests are not allowed.
+NAMELESS_SECONDS = 20.0
+
+
+class Talk:
+    def __init__(self, ws: Server, token: str | None) -> None:
+        self._ws = ws
+        self._caller = Caller(token)
+        self._container = services()
+        self._running: Job | None = None
+        self._leaving = False
+        self.messages = 0
+
+    def leave(self) -> None:
+        """Have the socket closed because this process ends. Returns at once; for any greenlet."""
+        self._leaving = True
+        # What is read next, so that whoever waits for a frame looks up.
+        self._ws.input_buffer.append("")
+        self._ws.event.set()
+
+    def __call__(self, session_id: str | None, after: int | None) -> int:
+        """Talk until somebody ends it; the code to close with."""
+        if not self._begin(session_id, after):
+            return POLICY
+        named_until = time.monotonic() + NAMELESS_SECONDS
+        while not self._leaving:
+            patience = named_until - time.monotonic() if self._needs_name else None
+            if patience is not None and patience <= 0:
+                self._tell(Unauthorized("nobody has logged in in time"))
+                return POLICY
+            data = self._ws.receive(timeout=patience)
+            if data is not None and not self._leaving:
+                self._attempt(partial(self._take, data))
+        return GOING_AWAY
+
+    @property
+    def _needs_name(self) -> bool:
+        return not (self._caller.is_known or self._container.settings.allow_guests)
+
+    def _begin(self, session_id: str | None, after: int | None) -> bool:
+        """Check what the socket came with, and go on where the client left. False if it may not stay."""
+        if not self._caller.is_known:
+            return session_id is None or self._attempt(self._caller.actor)
+        return self._attempt(lambda: self._resume(self._caller.actor(), session_id, after))
+
+    def _resume(self, actor: Actor, session_id: str | None, after: int | None) -> None:
+        if session_id is not None:
+            self._container.talks.check_session(actor, session_id)
+        if after is None:
+            return
+        job = self._container.talks.last(actor)
+        if job is not None:
+            self._follow(job, after)
+
+    def _take(self, data: str | bytes) -> None:
+        frame = frames.read(data, self._container.settings.max_body_kib * KIB)
+        if frame.type == frames.STOP:
+            self._stop()
+        elif frame.type == frames.AUTH:
+            running = self._running
+            self._caller.log_in(frame.text, None if running is None else running.account_id)
+        else:
+            if self._running is not None:
+                raise JobRunning()
+            job = self._container.talks.say(self._caller.actor_or_guest(), frame.text)
+            self.messages += 1
+            self._follow(job, 0)
+
+    def _stop(self) -> None:
+        running = self._running
+        if running is not None:
+            self._container.talks.stop(self._caller.actor(), running.id)
+
+    def _follow(self, job: Job, after: int) -> None:
+        self._running = job
+        context = contextvars.copy_context()
+        follow = threading.Thread(target=context.run, args=(self._show, job, after, locale()), daemon=True)
+        follow.start()
+
+    def _show(self, job: Job, after: int, language: str) -> None:
+        try:
+            self._send_events(job, after, language)
+        except ConnectionClosed:
+            # Who left comes back and goes on, or doesn't; the answer is written all the same.
+            log.debug("nobody follows", job_id=job.id)
+        except OSError as error:
+            log.info("socket broke", job_id=job.id, reason=type(error).__name__)
+            self._ws.sock.cut()
+
+    def _send_events(self, job: Job, after: int, language: str) -> None:
+        is_first = True
+        try:
+            for event in self._container.follow(job, after):
+                if not self._ws.connected:
+                    return
+                if isinstance(event, Chunk):
+                    self._ws.send(frames.chunk(event, job, is_first=is_first))
+                    is_first = False
+                elif isinstance(event, Ended):
+                    self._ended(job)
+                    self._ws.send(frames.last(event, language))
+        except self._container.outages as error:
+            log.warning("following interrupted", job_id=job.id, reason=type(error).__name__)
+            self._ended(job)
+            self._tell_in(Unavailable(), language, job.id)
+        except (ConnectionClosed, OSError):
+            raise
+        except Exception:
+            log.exception("following broke", job_id=job.id)
+            self._ended(job)
+            self._tell_in(InternalError(), language, job.id)
+        finally:
+            self._ended(job)
+
+    def _ended(self, job: Job) -> None:
+        """The next question may come; it may be here already."""
+        if self._running is job:
+            self._running = None
+
+    def _attempt(self, act: Callable[[], object]) -> bool:
+        """Do it, and tell the client what went wrong with it, if something did."""
+        try:
+            act()
+        except ServiceError as error:
+            self._tell(error)
+            return False
+        except self._container.outages as error:
+            log.warning("dependency away", reason=type(error).__name__)
+            self._tell(Unavailable())
+            return False
+        except (ConnectionClosed, OSError):
+            raise
+        except Exception:
+            log.exception("frame broke")
+            self._tell(InternalError())
+            return False
+        return True
+
+    def _tell(self, error: ServiceError) -> None:
+        running = self._running
+        self._tell_in(error, locale(), running.id if running is not None and isinstance(error, JobRunning) else None)
+
+    def _tell_in(self, error: ServiceError, language: str, job_id: str | None) -> None:
+        if STATUSES[error.code] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("socket refused", error_code=error.code, reason=str(error))
+        self._ws.send(frames.error(error, language, self._container.settings.max_body_kib, job_id))

@@ -1,0 +1,65 @@
+"""Talking message by message, as over a WebSocket: what is refused before a question is a job, and going on later."""
+
+import math
+
+from service.domain.accounts import Actor, Role
+from service.domain.errors import Forbidden, RateLimited
+from service.domain.jobs import Job
+from service.usecases import ports
+from service.usecases.jobs import JobService, Submission, check_message
+
+CHANNEL = "socket"
+# Among so many of the newest questions of an account the last one of a talk is looked for.
+LOOK_BACK = 20
+
+
+class TalkService:
+    def __init__(
+        self,
+        *,
+        jobs: JobService,
+        sessions: ports.Sessions,
+        pauses: ports.Pauses,
+        pause_milliseconds: int,
+    ) -> None:
+        self._jobs = jobs
+        self._sessions = sessions
+        self._pauses = pauses
+        self._pause_milliseconds = pause_milliseconds
+
+    def say(self, actor: Actor, message: str) -> Job:
+        """Accept the next message of the actor's dialog; its answer is shown while it is written.
+
+        Raises RateLimited when the last one was too short ago, and what `JobService.submit` does. A message that is
+        empty or too long begins no pause.
+        """
+        check_message(message)
+        self._pause("account", actor.account_id)
+        if actor.role is Role.GUEST:
+            # Else a new guest for each message would need no pause.
+            self._pause("address", actor.address)
+        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, stream=True))
+
+    def stop(self, actor: Actor, job_id: str) -> None:
+        """Stop an answer, as `JobService.cancel` does."""
+        self._jobs.cancel(actor, job_id)
+
+    def check_session(self, actor: Actor, session_id: str) -> None:
+        """Raises Forbidden unless this is the actor's own dialog; what doesn't exist is nobody's."""
+        session = self._sessions.find(actor.account_id, None)
+        if session is None or session.id != session_id:
+            raise Forbidden("not a session of this account")
+
+    def last(self, actor: Actor) -> Job | None:
+        """The newest question that the actor asked in this way, running or not."""
+        recent = self._jobs.page(actor, ports.JobQuery(limit=LOOK_BACK))
+        for job in recent.items:
+            if job.channel == CHANNEL:
+                return self._jobs.get(actor, job.id)
+        return None
+
+    def _pause(self, name: str, key: str) -> None:
+        left = self._pauses.begin(f"socket-{name}", key, self._pause_milliseconds)
+        if left is not None:
+            seconds = math.ceil(left / 1000)
+            raise RateLimited(name, retry_after_seconds=seconds, params={"seconds": seconds})
