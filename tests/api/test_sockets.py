@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
+from pymongo.errors import ConnectionFailure
 
 from service.api.app import create_app
 from service.api.sockets import talk as talks
@@ -118,6 +119,19 @@ def test_a_defect_of_ours_is_told_and_the_socket_lives(app: Flask, monkeypatch: 
         leaving.start()
         assert talk(None, None) == talks.GOING_AWAY
     assert [frame["code"] for frame in line.sent] == ["INTERNAL_ERROR", "VALIDATION_ERROR"]
+
+
+def test_who_comes_during_an_outage_is_told_to_come_later(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line()
+    with app.test_request_context("/ws"):
+        talk = talks.Talk(line, "a token")
+
+        def away(*_: object) -> None:
+            raise ConnectionFailure("no database")
+
+        monkeypatch.setattr(talk._caller, "actor", away)
+        assert talk(None, None) == talks.LATER
+    assert [frame["code"] for frame in line.sent] == ["UNAVAILABLE"]
 
 
 def test_a_socket_that_comes_while_the_process_ends_is_told_to_leave(app: Flask) -> None:

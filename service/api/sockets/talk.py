@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 GOING_AWAY = 1001
 POLICY = 1008
+LATER = 1013
 # How long somebody may stay whom nobody knows, where guests are not allowed.
 NAMELESS_SECONDS = 20.0
 
@@ -50,8 +51,9 @@ class Talk:
 
     def __call__(self, session_id: str | None, after: int | None) -> int:
         """Talk until somebody ends it; the code to close with."""
-        if not self._begin(session_id, after):
-            return POLICY
+        refusal = self._begin(session_id, after)
+        if refusal is not None:
+            return LATER if STATUSES[refusal.code] >= HTTPStatus.INTERNAL_SERVER_ERROR else POLICY
         named_until = time.monotonic() + NAMELESS_SECONDS
         while not self._leaving:
             patience = named_until - time.monotonic() if self._needs_name else None
@@ -67,10 +69,10 @@ class Talk:
     def _needs_name(self) -> bool:
         return not (self._caller.is_known or self._container.settings.allow_guests)
 
-    def _begin(self, session_id: str | None, after: int | None) -> bool:
-        """Check what the socket came with, and go on where the client left. False if it may not stay."""
+    def _begin(self, session_id: str | None, after: int | None) -> ServiceError | None:
+        """Check what the socket came with, and go on where the client left. Returns why it may not stay."""
         if not self._caller.is_known:
-            return session_id is None or self._attempt(self._caller.actor)
+            return None if session_id is None else self._attempt(self._caller.actor)
         return self._attempt(lambda: self._resume(self._caller.actor(), session_id, after))
 
     def _resume(self, actor: Actor, session_id: str | None, after: int | None) -> None:
@@ -147,24 +149,23 @@ class Talk:
         if self._running is job:
             self._running = None
 
-    def _attempt(self, act: Callable[[], object]) -> bool:
+    def _attempt(self, act: Callable[[], object]) -> ServiceError | None:
         """Do it, and tell the client what went wrong with it, if something did."""
         try:
             act()
+            return None
         except ServiceError as error:
-            self._tell(error)
-            return False
+            failure = error
         except self._container.outages as error:
             log.warning("dependency away", reason=type(error).__name__)
-            self._tell(Unavailable())
-            return False
+            failure = Unavailable()
         except (ConnectionClosed, OSError):
             raise
         except Exception:
             log.exception("frame broke")
-            self._tell(InternalError())
-            return False
-        return True
+            failure = InternalError()
+        self._tell(failure)
+        return failure
 
     def _tell(self, error: ServiceError) -> None:
         running = self._running
