@@ -89,6 +89,12 @@ class Metrics:
         if error_code is not None:
             CALL_ERRORS.labels(model, error_code).inc()
 
+    def connections(self) -> tuple[int, int]:
+        """How many WebSockets and event streams are open, in all web processes of this host."""
+        registry = _registry()
+        sockets, streams = (registry.get_sample_value(name) or 0 for name in ("sockets_open", "chat_streams_open"))
+        return int(sockets), int(streams)
+
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""
         return generate_latest(_registry()), CONTENT_TYPE_LATEST

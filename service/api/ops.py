@@ -1,16 +1,22 @@
 """For operators and orchestrators: `/health`, `/health/live` and `/metrics`."""
 
+import time
+from pathlib import Path
+from resource import getpagesize
 from typing import Any
 
-from flask import Response
+from flask import Response, jsonify, request
 from marshmallow import fields
 
 from service.api.auth import public
 from service.api.blueprint import ApiBlueprint
-from service.api.fields import Output, Record
+from service.api.fields import Choice, Input, Output, Record
 from service.api.state import services
 
 blueprint = ApiBlueprint("ops", __name__, description="Health and metrics")
+
+_JSON, _TEXT = "application/json", "text/plain"
+_STARTED = time.monotonic()
 
 
 class Dependency(Output):
@@ -77,16 +83,51 @@ def live() -> dict[str, Any]:
     return {"status": "ok"}
 
 
+class MetricsQuery(Input):
+    format = Choice(("json", "text"), load_default=None, metadata={"description": "Else by `Accept`; text by default."})
+
+
+class Memory(Output):
+    rss = fields.Integer(required=True, metadata={"description": "Bytes of this web process."})
+
+
+class Vitals(Output):
+    EXAMPLE = {"activeConnections": 5, "sockets": 3, "streams": 2, "memory": {"rss": 104857600}, "uptime": 86400}
+
+    active_connections = fields.Integer(required=True, metadata={"description": "`sockets` and `streams`."})
+    sockets = fields.Integer(required=True, metadata={"description": "Open WebSockets, of all web processes here."})
+    streams = fields.Integer(required=True, metadata={"description": "Clients that follow an answer, likewise."})
+    memory = Record(Memory, required=True)
+    uptime = fields.Integer(required=True, metadata={"description": "Seconds since this web process started."})
+
+
 @blueprint.route("/metrics", methods=["GET"])
 @public
-@blueprint.response(
+@blueprint.arguments(MetricsQuery, location="query")
+@blueprint.response(200, Vitals, description="Prometheus' text format; as JSON the few figures of a look in passing")
+@blueprint.alt_response(
     200,
-    {"type": "string"},
-    content_type="text/plain",
-    description="Prometheus' text format",
+    schema={"type": "string"},
+    content_type=_TEXT,
     example='http_requests_total{method="GET",route="/api/billing",status="200"} 42.0\n',
+    success=True,
 )
-def metrics() -> Response:
+def metrics(query: dict[str, Any]) -> Response:
     """Show the metrics"""
+    wanted = {"json": _JSON, "text": _TEXT, None: request.accept_mimetypes.best_match((_TEXT, _JSON), _TEXT)}
+    if wanted[query["format"]] == _JSON:
+        return jsonify(Vitals().dump(_vitals()))
     exposition, content_type = services().metrics.render()
     return Response(exposition, content_type=content_type)
+
+
+def _vitals() -> dict[str, Any]:
+    sockets, streams = services().metrics.connections()
+    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return {
+        "active_connections": sockets + streams,
+        "sockets": sockets,
+        "streams": streams,
+        "memory": {"rss": resident_pages * getpagesize()},
+        "uptime": int(time.monotonic() - _STARTED),
+    }

@@ -148,3 +148,30 @@ def test_the_log_is_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -
         structlog.configure(**before)
     assert line["message"] == "request"
     assert line["http"]["response"]["status_code"] == 200
+
+
+@pytest.mark.parametrize(
+    ("accept", "query", "is_json"),
+    [
+        ("", "", False),
+        ("*/*", "", False),
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "", False),
+        ("application/json", "", True),
+        ("", "?format=json", True),
+        ("application/json", "?format=text", False),
+    ],
+)
+def test_metrics_are_text_unless_json_is_asked_for(client: FlaskClient, accept: str, query: str, is_json: bool) -> None:
+    reply = client.get(f"/metrics{query}", headers={"Accept": accept} if accept else {})
+    assert reply.status_code == 200
+    assert reply.is_json is is_json
+    if is_json:
+        assert reply.json.keys() == {"activeConnections", "sockets", "streams", "memory", "uptime"}
+        assert reply.json["memory"]["rss"] > 10**7
+    else:
+        assert reply.text.startswith("# HELP")
+
+
+def test_metrics_in_another_format_are_refused(client: FlaskClient) -> None:
+    reply = client.get("/metrics?format=xml")
+    assert (reply.status_code, reply.json["details"].keys()) == (400, {"format"})
