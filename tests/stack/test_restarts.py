@@ -162,3 +162,45 @@ def test_workers_restarted_one_after_the_other_under_load_lose_nothing(restarted
     assert {person.final(job_id)["status"] for job_id in asked} == {"succeeded"}
     assert len(asked) > 20
     assert person.billing()["currentBalance"] == 100_000 - 18 * len(asked)
+
+
+def test_a_web_process_restarted_under_load_loses_and_doubles_nothing(restarted: StackUnderTest) -> None:
+    restarted.upstream.rule(contains="web load", usage=USAGE)
+    people = [restarted.register() for _ in range(3)]
+    asked: dict[str, list[str]] = {person.account_id: [] for person in people}
+    enough = threading.Event()
+    clients = [
+        threading.Thread(target=_keep_asking, args=(person, asked[person.account_id], enough)) for person in people
+    ]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(2):
+            eventually(lambda so_far=sum(map(len, asked.values())): sum(map(len, asked.values())) > so_far + 10)
+            restarted.web.stop(STOP_SECONDS)
+            restarted.web.start()
+    finally:
+        enough.set()
+        for client in clients:
+            client.join()
+
+    for person in people:
+        job_ids = asked[person.account_id]
+        assert {person.final(job_id)["status"] for job_id in job_ids} == {"succeeded"}
+        assert restarted.db.jobs.count_documents({"account_id": person.account_id}) == len(set(job_ids))
+        assert person.billing()["currentBalance"] == 100_000 - 18 * len(job_ids)
+
+
+def _keep_asking(person: Person, asked: list[str], enough: threading.Event) -> None:
+    """One question after the other; one without a reply is sent again under the same key, as careful clients do."""
+    while not enough.wait(0.02):
+        name = f"web load {len(asked)}"
+        reply = None
+        while reply is None or reply.status_code == 503:
+            try:
+                reply = person.ask(name, key=name.replace(" ", "-"))
+            except requests.RequestException:
+                # Nobody listens for a moment.
+                enough.wait(0.1)
+        assert reply.status_code == 202, reply.text
+        asked.append(str(reply.json()["jobId"]))
