@@ -210,6 +210,15 @@ def test_a_retry_continues_the_context_of_now(
     assert said == ["meanwhile", "pong", "ping"]
 
 
+def test_no_key_of_a_client_stands_in_the_way_of_a_retry(
+    container: Container, db: Database, victim: tuple[Actor, str]
+) -> None:
+    user, job_id = victim
+    submit(container, user, idempotency=key(user, f"retry:{job_id}"))
+    assert container.admin.retry_job(ROOT, job_id).account_id == user.account_id
+    check_money(db)
+
+
 def test_a_retry_is_paid_for(container: Container, db: Database, victim: tuple[Actor, str]) -> None:
     user, job_id = victim
     set_balance(container, user, 0)

@@ -18,7 +18,7 @@ from service.domain.jobs import Job, JobStatus, Outcome, failed
 from tests.core.checker import check_money
 from tests.core.support import ROOT, NewActor, ask, at_once, lose_worker, spread, submit, wallet
 
-# Of a thousand (RACE_REPETITIONS=1000) each ended once when they were last run.
+# With RACE_REPETITIONS=1000 each of a thousand cancels that met an answer ended its job once.
 REPETITIONS = int(os.environ.get("RACE_REPETITIONS", "8"))
 BALANCE = 5_000
 
