@@ -19,6 +19,7 @@ from service.adapters.mongo import connection
 from service.adapters.mongo.accounts import MongoAccounts
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
+from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
@@ -26,7 +27,6 @@ from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
-from service.adapters.mongo.sessions import MongoSessions
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
 from service.adapters.payments.manual import ManualPayments
@@ -65,7 +65,7 @@ class Outside:
     money: ports.Money
     accounts: ports.Accounts
     jobs: ports.Jobs
-    sessions: ports.Sessions
+    dialogs: ports.Dialogs
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -123,7 +123,7 @@ def connect(settings: Settings) -> Outside:
         money=armed_money,
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
-        sessions=MongoSessions(),
+        dialogs=MongoDialogs(transactions),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),

@@ -8,6 +8,7 @@ from typing import Any
 
 from service.domain.billing import Charge, PriceWeights
 from service.domain.chat import ChatMessage, Usage
+from service.domain.dialogs import Dialog, Fork
 
 # The code of a job whose worker was lost, or had to end, after something of the answer was shown or too often.
 INTERRUPTED = "INTERRUPTED"
@@ -36,17 +37,19 @@ class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
     `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message; of a program
-    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id`. `options` are those
+    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id` and no `chat_id`. An
+    `exclusive` one is the only open job of its chat. With a `fork` its turn begins a branch there. `options` are those
     of `service/domain/options.py`. `attempt` counts claims and is the fence: a write of an older attempt matches
     nothing. `handed_back` counts those that a worker gave back because it was told to end. `context_version` is the
-    session's at acceptance; the answer joins the saved context only if that is still the one, unless
+    chat's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
     program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
     `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
     them. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have
     seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job that did
     not succeed `answer` is what was shown until then. Tokens are whole numbers.
-    `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
+    Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
+    webhook delivery is due, right after it was settled.
     """
 
     id: str
@@ -89,6 +92,10 @@ class Job:
     end_user_id: str | None = None
     program_id: str | None = None
     locale: str | None = None
+    chat_id: str | None = None
+    exclusive: bool = False
+    fork: Fork | None = None
+    opens: Dialog | None = None
     destinations: tuple[str, ...] = ()
 
     @property

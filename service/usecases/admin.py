@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from service.domain.accounts import Account, Actor, Role
 from service.domain.billing import EntryKind, Wallet
+from service.domain.dialogs import Message, Session
 from service.domain.errors import AccountBlocked, Forbidden, NotFound, ValidationFailed
 from service.domain.jobs import Job, JobStatus
 from service.usecases import ports
@@ -25,8 +26,8 @@ LIST_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    session: ports.Session
-    messages: list[ports.StoredMessage]
+    session: Session
+    messages: list[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class AdminService:
         accounts: ports.Accounts,
         money: ports.Money,
         deposits: Deposits,
-        sessions: ports.Sessions,
+        dialogs: ports.Dialogs,
         jobs: ports.Jobs,
         job_service: JobService,
         figures: FiguresService,
@@ -53,7 +54,7 @@ class AdminService:
         self._accounts = accounts
         self._money = money
         self._deposits = deposits
-        self._sessions = sessions
+        self._dialogs = dialogs
         self._jobs = jobs
         self._job_service = job_service
         self._figures = figures
@@ -129,8 +130,9 @@ class AdminService:
         """The account's dialogs, newest first, each with its newest messages."""
         self.user(actor, user_id)
         self._auditor.record(actor, "dialogs.read", user_id)
-        page = self._sessions.page(user_id, cursor, limit)
-        dialogs = [Dialog(session, self._sessions.messages(session.id, MESSAGES_PER_DIALOG)) for session in page.items]
+        scope = ports.DialogScope(user_id)
+        page = self._dialogs.page(ports.SessionQuery(scope, cursor=cursor, limit=limit))
+        dialogs = [Dialog(session, self._dialogs.newest(session.id, MESSAGES_PER_DIALOG)) for session in page.items]
         return ports.Page(dialogs, page.next_cursor)
 
     def jobs(self, actor: Actor, query: ports.JobQuery) -> ports.Page[Job]:
@@ -152,7 +154,7 @@ class AdminService:
             raise NotFound("job")
         if job.status is not JobStatus.FAILED:
             raise ValidationFailed(details={"jobId": ["job_not_failed"]})
-        if job.session_id is None:
+        if job.chat_id is None:
             raise ValidationFailed(details={"jobId": ["job_without_dialog"]})
         if _found(self._accounts.get(job.account_id)).blocked:
             raise AccountBlocked()
@@ -168,10 +170,12 @@ class AdminService:
             idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
             callback_url=job.callback_url,
             stream=job.stream,
+            chat_id=job.chat_id if job.exclusive else None,
+            fork=job.fork,
         )
         party = Party(
             account_id=job.account_id,
-            dialog_id=job.session_id,
+            dialog_id=job.chat_id,
             end_user_id=job.end_user_id,
             external_user_id=job.external_user_id,
             program_id=job.program_id,
@@ -185,7 +189,7 @@ class AdminService:
         if job.end_user_id in (None, job.account_id):
             return
         end_user = self._accounts.get(job.end_user_id)
-        if end_user is None or end_user.link_id != job.session_id:
+        if end_user is None or end_user.linked_account_id != job.account_id:
             raise ValidationFailed(details={"jobId": ["link_ended"]})
         if end_user.blocked:
             raise AccountBlocked()

@@ -17,6 +17,7 @@ from service.domain.chat import (
     prompt_tokens,
     window,
 )
+from service.domain.dialogs import Fork
 from service.domain.errors import (
     AccountLinked,
     InvalidMessage,
@@ -30,6 +31,7 @@ from service.domain.jobs import Job, JobStatus, cancelled
 from service.usecases import ports
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
+from service.usecases.places import NewSession, Place, Places
 from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
@@ -52,6 +54,8 @@ class Submission:
     """One question. `context` is the client's own history, or None to continue the saved one.
 
     `assistant` None means the key's, or the one called `chat`. With `stream` the answer is shown while it is written.
+    It is said in the party's default dialog, or in the chat or session that is named, or in a new session. `fork` says
+    where in that chat it begins a branch; then `context` is what is before it there.
     """
 
     message: str
@@ -63,6 +67,10 @@ class Submission:
     callback_url: str | None = None
     idempotency: ports.IdempotencyKey | None = None
     stream: bool = False
+    session_id: str | None = None
+    chat_id: str | None = None
+    new_session: NewSession | None = None
+    fork: Fork | None = None
 
 
 class JobService:
@@ -72,7 +80,7 @@ class JobService:
         owners: Owners,
         jobs: ports.Jobs,
         money: ports.Money,
-        sessions: ports.Sessions,
+        places: Places,
         catalog: ports.Catalog,
         replays: Replays,
         throttle: Throttle,
@@ -91,7 +99,7 @@ class JobService:
         self._owners = owners
         self._jobs = jobs
         self._money = money
-        self._sessions = sessions
+        self._places = places
         self._catalog = catalog
         self._replays = replays
         self._throttle = throttle
@@ -110,8 +118,9 @@ class JobService:
     def submit(self, actor: Actor, submission: Submission) -> Job:
         """Accept a question durably: the job and its hold are committed when this returns.
 
-        Raises Forbidden, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded, Unavailable,
-        InsufficientTokens, IdempotencyMismatch. With a known idempotency key it returns the earlier job as it is now.
+        Raises Forbidden, NotFound, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded,
+        Unavailable, InsufficientTokens, JobRunning, IdempotencyMismatch. With a known idempotency key it returns the
+        earlier job as it is now.
         """
         return self.on_behalf(actor, submission.user_id, lambda party: self.accept(actor, party, submission))
 
@@ -250,12 +259,13 @@ class JobService:
         return assistant, model
 
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
-        session = self._sessions.ensure(party.account_id, party.dialog_id, submission.channel)
+        place = self._place(party, submission)
+        chat = place.chat
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
         fixed = prompt_tokens((persona, question), self._count)
         history = window(
-            session.context if submission.context is None else submission.context,
+            chat.context if submission.context is None else submission.context,
             max_messages=min(assistant.history_messages, self._limits.history_messages),
             budget_tokens=model.context_tokens - assistant.output_tokens - fixed,
             count=self._count,
@@ -264,7 +274,11 @@ class JobService:
         return Job(
             id=uuid4().hex,
             account_id=party.account_id,
-            session_id=session.id,
+            session_id=chat.session_id,
+            chat_id=chat.id,
+            exclusive=place.exclusive,
+            fork=submission.fork,
+            opens=place.opens,
             assistant=assistant.id,
             meter=assistant.meter,
             channel=submission.channel,
@@ -278,7 +292,7 @@ class JobService:
             output_tokens=min(assistant.output_tokens, model.output_tokens),
             hold_tokens=0,
             created_at=self._clock.now(),
-            context_version=session.context_version,
+            context_version=chat.context_version,
             replaces_context=submission.context is not None,
             stream=submission.stream,
             metadata=submission.metadata,
@@ -289,6 +303,14 @@ class JobService:
             callback_url=submission.callback_url,
             actor_id=actor.record_id,
         )
+
+    def _place(self, party: Party, submission: Submission) -> Place:
+        if submission.new_session is not None:
+            return self._places.new(party, submission.channel, submission.new_session)
+        named = submission.chat_id or submission.session_id
+        if named is not None:
+            return self._places.named(party, named, submission.session_id)
+        return self._places.default(party, submission.channel)
 
 
 def _assistant(actor: Actor, submission: Submission) -> str:

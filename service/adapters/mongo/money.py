@@ -20,7 +20,7 @@ from service.adapters.mongo.deliveries import owe_deliveries
 from service.adapters.mongo.documents import IdempotencyDocument, JobDocument, LedgerDocument, WalletDocument
 from service.adapters.mongo.idempotency import claim_key, key_id, to_record
 from service.adapters.mongo.jobs import store_new, to_job
-from service.adapters.mongo.turns import append_turn, count_usage
+from service.adapters.mongo.turns import append_turn, count_usage, enter_chat, leave_chat
 from service.domain.billing import (
     LOSS_ACCOUNT_ID,
     OUTPUT_FLOOR_TOKENS,
@@ -30,7 +30,7 @@ from service.domain.billing import (
     affordable_output,
     hold_tokens,
 )
-from service.domain.errors import AccountLinked, BalanceChanged, BalanceTooLow, InsufficientTokens, NotFound
+from service.domain.errors import AccountLinked, BalanceChanged, BalanceTooLow, InsufficientTokens, JobRunning, NotFound
 from service.domain.jobs import Job, Outcome
 from service.usecases.ports import AlreadyDone, IdempotencyKey, LedgerEntry, Movement, Page
 
@@ -107,6 +107,7 @@ class MongoMoney:
             held = replace(job, hold_tokens=hold, output_tokens=output)
             if idempotency is not None:
                 claim_key(session, idempotency, held.id)
+            enter_chat(session, held)
             store_new(self._jobs, held, session)
             movement = Movement(f"{job.id}:hold", job.account_id, EntryKind.HOLD, job.actor_id or job.account_id)
             self._write(session, movement, _after(before, -hold, hold), -hold, hold, job_id=job.id)
@@ -129,8 +130,10 @@ class MongoMoney:
             movement = Movement(f"{job.id}:final", job.account_id, EntryKind.FINAL, SYSTEM_ACTOR_ID)
             self._write(session, movement, wallet, release, -job.hold_tokens, job_id=job.id)
             settled = to_job(row)
-            if settled.is_answered and settled.session_id is not None:
+            if settled.is_answered and settled.chat_id is not None:
                 append_turn(session, settled, max_context_messages)
+            else:
+                leave_chat(session, settled)
             count_usage(session, settled)
             if charge.loss_tokens:
                 self._book_loss(session, job, charge.loss_tokens)
@@ -294,11 +297,11 @@ class MongoMoney:
     ) -> T:
         """Run it; if its idempotency key was used meanwhile, say by whom.
 
-        The twin that came first may have taken the money as well, so a lack of it is looked into too.
+        The twin that came first may have taken the money or the chat as well, so a lack of them is looked into too.
         """
         try:
             return self._transactions.run(transaction, account_id=account_id)
-        except (DuplicateKeyError, InsufficientTokens, BalanceTooLow, BalanceChanged):
+        except (DuplicateKeyError, InsufficientTokens, BalanceTooLow, BalanceChanged, JobRunning):
             earlier = None if idempotency is None else self._idempotency.find_one({"_id": key_id(idempotency)})
             if earlier is None:
                 raise

@@ -4,6 +4,7 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -58,8 +59,6 @@ from service.usecases.ports.records import (
     NewLogin,
     Page,
     Quota,
-    Session,
-    StoredMessage,
     UsageTotals,
     UserQuery,
     UserRow,
@@ -79,7 +78,6 @@ from service.usecases.ports.stores import (
     Leases,
     Links,
     Money,
-    Sessions,
     UsageReports,
 )
 from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
@@ -103,6 +101,8 @@ __all__ = [
     "Deliveries",
     "DeliveryBell",
     "DeliveryQuery",
+    "DialogScope",
+    "Dialogs",
     "Doorbell",
     "Endpoints",
     "Figures",
@@ -143,9 +143,7 @@ __all__ = [
     "RunHandedBack",
     "Runs",
     "SendFailed",
-    "Session",
-    "Sessions",
-    "StoredMessage",
+    "SessionQuery",
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",

@@ -8,10 +8,9 @@ from service.adapters.mongo.documents.accounts import AccountDocument, KeyDocume
 from service.adapters.mongo.documents.chat import (
     AssistantDocument,
     JobDocument,
-    MessageDocument,
     ModelDocument,
-    SessionDocument,
 )
+from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
 from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
@@ -21,6 +20,8 @@ __all__ = [
     "AccountDocument",
     "AssistantDocument",
     "AuditDocument",
+    "BranchDocument",
+    "ChatDocument",
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
@@ -50,6 +51,8 @@ DOCUMENTS = (
     LedgerDocument,
     JobDocument,
     SessionDocument,
+    ChatDocument,
+    BranchDocument,
     MessageDocument,
     IdempotencyDocument,
     UsageDocument,
