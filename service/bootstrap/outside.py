@@ -21,6 +21,7 @@ from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
+from service.adapters.mongo.erasures import MongoErasures
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
 from service.adapters.mongo.money import MongoMoney
@@ -66,6 +67,7 @@ class Outside:
     accounts: ports.Accounts
     jobs: ports.Jobs
     dialogs: ports.Dialogs
+    erasures: ports.Erasures
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -124,6 +126,7 @@ def connect(settings: Settings) -> Outside:
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
         dialogs=MongoDialogs(transactions),
+        erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),

@@ -47,7 +47,8 @@ class Job:
     `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
     them. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have
     seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job that did
-    not succeed `answer` is what was shown until then. Tokens are whole numbers.
+    not succeed `answer` is what was shown until then. Tokens are whole numbers. Of one that was erased with its dialog,
+    at `erased_at`, there is no prompt, answer or metadata any more, only what it cost.
     Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
     webhook delivery is due, right after it was settled.
     """
@@ -95,6 +96,7 @@ class Job:
     chat_id: str | None = None
     exclusive: bool = False
     fork: Fork | None = None
+    erased_at: datetime | None = None
     opens: Dialog | None = None
     destinations: tuple[str, ...] = ()
 
@@ -111,7 +113,7 @@ class Job:
     @property
     def is_answered(self) -> bool:
         """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
-        return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
+        return self.answer is not None and self.status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED)
 
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""

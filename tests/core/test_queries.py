@@ -56,6 +56,8 @@ GROWING |= {
     "link_codes",
     "chats",
     "branches",
+    "erasures",
+    "successors",
 }
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
@@ -292,6 +294,25 @@ def use_dialogs(container: Container, anna: Actor) -> None:
     dialogs._dialogs.siblings(chat.id, {message.parent_id, None})
 
 
+def use_erasing(container: Container, db: Database, anna: Actor) -> None:
+    for track in ("a", "b"):
+        ask(container, anna, new_session=NewSession(track_id=track))
+    container.erase.sessions_of_track("a")
+    ask(container, anna)
+    container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
+    ask(container, anna)
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    container.upkeep()
+    erasures = container.erase._erasures
+    erasures.sessions_of_account(anna.account_id, A_PAGE)
+    ask(container, anna, new_session=NewSession(track_id="c"))
+    (session,) = erasures.sessions_of_track("c", A_PAGE)
+    erasure = erasures.begin(session, "x")
+    assert erasure is not None
+    erasures.due_again(erasure, 0)
+
+
 @pytest.fixture
 def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamControl) -> Container:
     """Everything was done once that reads or writes the database, among the data of others."""
@@ -312,6 +333,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_links(container, anna)
     use_webhooks(container, anna)
     use_dialogs(container, anna)
+    use_erasing(container, db, anna)
     return container
 
 

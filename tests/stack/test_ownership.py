@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from service.api.errors import STATUSES
+from service.domain.dialogs import default_session_id
 from tests.stack.stack import PASSWORD, Person, Program, StackUnderTest
 
 # Whether somebody gets past the doorkeeper of a route; what the route then makes of it is for other tests.
@@ -79,7 +80,7 @@ class Route:
 class Cast:
     """Everybody who tries; a job, key, webhook, delivery, payment and link of the owner's; a redeem code of nobody's.
 
-    `end_user_job_id` is of an end user of that key.
+    `end_user_job_id` is of an end user of that key; `sessions` says in which session a job is.
     """
 
     people: dict[str, Person]
@@ -91,17 +92,20 @@ class Cast:
     payment_id: str
     code_id: str
     link_id: str
+    sessions: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def routes(stack: StackUnderTest) -> list[Route]:
     document = requests.get(f"{stack.web.url}/openapi.json", timeout=10).json()
-    return [
+    found = [
         Route(method, path, operation, body_fields(document, operation))
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         if method in METHODS
     ]
+    # What deletes the thing that others are about comes after them.
+    return sorted(found, key=lambda route: route.method == "delete")
 
 
 def body_fields(document: dict[str, Any], operation: dict[str, Any]) -> frozenset[str]:
@@ -133,7 +137,8 @@ def cast(stack: StackUnderTest) -> Cast:
     link_id = owner.call("GET", "/api/link").json()["links"][0]["linkId"]
     nobody = Person(stack.web.url, "", "")
     own = (webhook_id, delivery_id, payment_id, code["codeId"], link_id)
-    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, *own)
+    sessions = {name: stack.db.jobs.find_one({"_id": name})["session_id"] for name in (job_id, end_user_job_id)}
+    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, *own, sessions)
 
 
 def grant(admin: Person, program: Program) -> None:
@@ -154,6 +159,8 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str) 
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
     ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
+    said = "user" if route.path.endswith("/edit") else "assistant"
+    ids |= {"sessionId": cast.sessions.get(job_id, "unknown"), "messageId": f"{job_id}:{said}"}
     path = route.path.format(userId=user_id, jobId=job_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     if "userId" in route.fields:
@@ -266,6 +273,7 @@ def test_a_linked_bot_reaches_what_it_asked_and_no_more(stack: StackUnderTest, r
     stranger = cast.people["stranger"]
     private_id = stranger.submit(f"the word is {SECRET_WORD}")
     stranger.final(private_id)
+    cast.sessions[private_id] = default_session_id(stranger.account_id)
     code = stranger.call("POST", "/api/link/code").json()["code"]
     bot = cast.people["owner"].new_key()
     grant(cast.people["admin"], bot)

@@ -5,6 +5,7 @@ place, so use cases don't catch them unless they have something better to do.
 """
 
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
+from service.usecases.ports.erasures import Erasures, FinalJob
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -105,8 +106,10 @@ __all__ = [
     "Dialogs",
     "Doorbell",
     "Endpoints",
+    "Erasures",
     "Figures",
     "FiguresStore",
+    "FinalJob",
     "Followed",
     "FoundKey",
     "Idempotency",

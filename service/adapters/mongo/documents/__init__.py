@@ -11,6 +11,7 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
 )
 from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
+from service.adapters.mongo.documents.erasures import ErasureDocument, SuccessorDocument
 from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
@@ -25,6 +26,7 @@ __all__ = [
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
+    "ErasureDocument",
     "FiguresDocument",
     "IdempotencyDocument",
     "JobDocument",
@@ -37,6 +39,7 @@ __all__ = [
     "PaymentDocument",
     "RedeemCodeDocument",
     "SessionDocument",
+    "SuccessorDocument",
     "TestPaymentDocument",
     "UsageDocument",
     "WalletDocument",
@@ -54,6 +57,8 @@ DOCUMENTS = (
     ChatDocument,
     BranchDocument,
     MessageDocument,
+    ErasureDocument,
+    SuccessorDocument,
     IdempotencyDocument,
     UsageDocument,
     AuditDocument,
