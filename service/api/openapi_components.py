@@ -18,6 +18,7 @@ PATH_EXAMPLES = {
     "linkId": EXAMPLE_ID,
     "sessionId": EXAMPLE_ID,
     "messageId": f"{EXAMPLE_JOB_ID}:user",
+    "chatId": EXAMPLE_ID,
     "userId": EXAMPLE_ID,
     "webhookId": EXAMPLE_ID,
     "paymentId": EXAMPLE_PAYMENT_ID,

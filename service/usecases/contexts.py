@@ -36,7 +36,7 @@ class ContextService:
         place = self._places.default(party, CHANNEL)
         if place.opens is not None:
             raise ContextNotFound()
-        return self._window(place.chat.context)
+        return self._window(place.context)
 
     def save(self, actor: Actor, user_id: str | None, context: Sequence[ChatMessage]) -> None:
         """Replace the saved context by the newest messages of `context`. Raises Forbidden, NotFound."""
@@ -45,7 +45,8 @@ class ContextService:
         place = self._places.default(party, CHANNEL)
         if place.opens is not None:
             self._dialogs.create(place.opens)
-        self._dialogs.save_context(place.chat.id, newest)
+        if place.chat_id is not None:
+            self._dialogs.save_context(place.chat_id, newest)
 
     def reset(self, actor: Actor, user_id: str | None) -> None:
         """Forget the saved context; the dialog itself stays stored."""

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from service.domain.accounts import Actor, Role
 from service.domain.dialogs import Chat, ChatKind, Dialog, DialogStatus, Message, Session
-from service.domain.errors import NotFound, RegistrationRequired
+from service.domain.errors import NotFound, RegistrationRequired, ValidationFailed
 from service.usecases import ports
 from service.usecases.owners import Owners, Party
 from service.usecases.places import NewSession, Places
@@ -68,8 +68,11 @@ class DialogService:
         return self._dialogs.messages(self.chat(actor, chat_id), cursor, limit)
 
     def rename(self, actor: Actor, session_id: str, title: str) -> Session:
+        """Raises ValidationFailed if the title is blank, and as `session` does."""
+        if not title.strip():
+            raise ValidationFailed(details={"title": ["not_empty"]})
         self.session(actor, session_id, "session.rename")
-        return _found(self._dialogs.rename(session_id, title))
+        return _found(self._dialogs.rename(session_id, title.strip()))
 
     def set_status(self, actor: Actor, session_id: str, status: DialogStatus) -> Session:
         """Not for guests. Raises RegistrationRequired, and as `session` does."""

@@ -31,7 +31,7 @@ from service.domain.jobs import Job, JobStatus, cancelled
 from service.usecases import ports
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
-from service.usecases.places import NewSession, Place, Places
+from service.usecases.places import NOWHERE, NewSession, Place, Places
 from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,8 @@ class Submission:
 
     `assistant` None means the key's, or the one called `chat`. With `stream` the answer is shown while it is written.
     It is said in the party's default dialog, or in the chat or session that is named, or in a new session. `fork` says
-    where in that chat it begins a branch; then `context` is what is before it there.
+    where in that chat it begins a branch; then `context` is what is before it there. A `stateless` one is said nowhere:
+    `context` is all that it continues, and nothing of it is kept but the job.
     """
 
     message: str
@@ -71,6 +72,7 @@ class Submission:
     chat_id: str | None = None
     new_session: NewSession | None = None
     fork: Fork | None = None
+    stateless: bool = False
 
 
 class JobService:
@@ -263,12 +265,11 @@ class JobService:
 
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
         place = self._place(party, submission)
-        chat = place.chat
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
         fixed = prompt_tokens((persona, question), self._count)
         history = window(
-            chat.context if submission.context is None else submission.context,
+            place.context if submission.context is None else submission.context,
             max_messages=min(assistant.history_messages, self._limits.history_messages),
             budget_tokens=model.context_tokens - assistant.output_tokens - fixed,
             count=self._count,
@@ -277,8 +278,8 @@ class JobService:
         return Job(
             id=uuid4().hex,
             account_id=party.account_id,
-            session_id=chat.session_id,
-            chat_id=chat.id,
+            session_id=place.session_id,
+            chat_id=place.chat_id,
             exclusive=place.exclusive,
             fork=submission.fork,
             opens=place.opens,
@@ -295,7 +296,7 @@ class JobService:
             output_tokens=min(assistant.output_tokens, model.output_tokens),
             hold_tokens=0,
             created_at=self._clock.now(),
-            context_version=chat.context_version,
+            context_version=place.context_version,
             replaces_context=submission.context is not None,
             stream=submission.stream,
             metadata=submission.metadata,
@@ -308,6 +309,8 @@ class JobService:
         )
 
     def _place(self, party: Party, submission: Submission) -> Place:
+        if submission.stateless:
+            return NOWHERE
         if submission.new_session is not None:
             return self._places.new(party, submission.channel, submission.new_session)
         named = submission.chat_id or submission.session_id

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import uuid4
 
+from service.domain.chat import ChatMessage
 from service.domain.dialogs import Chat, Dialog, default_session_id, new_dialog
 from service.domain.errors import Forbidden, NotFound
 from service.usecases import ports
@@ -19,11 +20,17 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A chat, the dialog that is to be stored with the question if it is new, and whether it takes one at a time."""
+    """A chat, or none; the dialog to be stored with the question if it is new; whether it takes one at a time."""
 
-    chat: Chat
+    session_id: str | None = None
+    chat_id: str | None = None
+    context: tuple[ChatMessage, ...] = ()
+    context_version: int = 0
     opens: Dialog | None = None
     exclusive: bool = False
+
+
+NOWHERE = Place()
 
 
 class Places:
@@ -38,17 +45,17 @@ class Places:
         if chat is None and (successor_id := self._dialogs.successor(chat_id)) is not None:
             chat_id, chat = successor_id, self._dialogs.chat(successor_id)
         if chat is not None:
-            return Place(chat)
+            return _place(chat)
         dialog = self.begin(party, channel, chat_id)
-        return Place(dialog.chat, dialog)
+        return _place(dialog.chat, opens=dialog)
 
     def named(self, party: Party, chat_id: str, session_id: str | None = None) -> Place:
         """A chat that the party named, or the default chat of the session of this id. Raises NotFound, Forbidden."""
-        return Place(self.chat(party, chat_id, session_id), exclusive=True)
+        return _place(self.chat(party, chat_id, session_id), exclusive=True)
 
     def new(self, party: Party, channel: str, wanted: NewSession) -> Place:
         dialog = self.begin(party, channel, uuid4().hex, wanted)
-        return Place(dialog.chat, dialog, exclusive=True)
+        return _place(dialog.chat, opens=dialog, exclusive=True)
 
     def chat(self, party: Party, chat_id: str, session_id: str | None = None) -> Chat:
         """The party's chat, of this session if one is named. Raises NotFound, Forbidden."""
@@ -72,3 +79,7 @@ class Places:
             end_user_id=party.end_user_id,
             external_user_id=party.external_user_id,
         )
+
+
+def _place(chat: Chat, *, opens: Dialog | None = None, exclusive: bool = False) -> Place:
+    return Place(chat.session_id, chat.id, chat.context, chat.context_version, opens, exclusive)

@@ -48,7 +48,7 @@ class TalkService:
 
     def check_session(self, actor: Actor, session_id: str) -> None:
         """Raises Forbidden unless this is the actor's own dialog; what doesn't exist is nobody's."""
-        if self._places.default(Party(actor.account_id), CHANNEL).chat.session_id != session_id:
+        if self._places.default(Party(actor.account_id), CHANNEL).session_id != session_id:
             raise Forbidden("not a session of this account")
 
     def last(self, actor: Actor) -> Job | None:

@@ -97,7 +97,8 @@ def test_a_queued_job_says_when_to_ask_again(user: Caller) -> None:
     [
         {},
         {"userId": "x"},
-        {"messages": [{"role": "user", "content": "hello"}]},
+        {"message": None},
+        {"messages": None},
     ],
 )
 def test_a_question_needs_a_message(user: Caller, body: dict[str, Any]) -> None:
@@ -152,7 +153,9 @@ def test_a_message_of_the_full_length_is_accepted(user: Caller) -> None:
         ("metadata", {"$set": 1}),
         ("metadata", {"with space": 1}),
         ("metadata", {"a": "x" * 1024}),
-        ("sessionId", "some-session"),
+        ("sessionId", 5),
+        ("chatId", ""),
+        ("messages", "hello"),
         ("callbackUrl", 5),
         ("callbackUrl", "https://example.com/" + "a" * 2048),
     ],

@@ -123,7 +123,10 @@ def test_web_process_dies_while_it_deletes(mortal: StackUnderTest, point: str) -
     with pytest.raises(Disconnected):
         person.call("DELETE", f"/api/chat/sessions/{session_id}")
 
-    again = eventually(lambda: person.call("DELETE", f"/api/chat/sessions/{session_id}"))
+    assert not mortal.crash_file.exists()
+
+    eventually(lambda: person.call("GET", "/api/billing"))
+    again = person.call("DELETE", f"/api/chat/sessions/{session_id}")
 
     is_deleted = point not in ("erasures.begin:before", "transaction.commit:before")
     assert again.status_code == (404 if is_deleted else 200), again.text

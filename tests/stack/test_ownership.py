@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from pymongo.database import Database
 
 from service.api.errors import STATUSES
-from service.domain.dialogs import default_session_id
 from tests.stack.stack import PASSWORD, Person, Program, StackUnderTest
 
 # Whether somebody gets past the doorkeeper of a route; what the route then makes of it is for other tests.
@@ -64,7 +64,12 @@ class Route:
 
     @property
     def names_somebody(self) -> bool:
-        return self.names_a_thing or "userId" in self.query or "userId" in self.fields
+        return (
+            self.names_a_thing
+            or bool({"session_id", "sessionId"} & self.fields)
+            or "userId" in self.query
+            or "userId" in self.fields
+        )
 
     @property
     def query(self) -> set[str]:
@@ -80,9 +85,10 @@ class Route:
 class Cast:
     """Everybody who tries; a job, key, webhook, delivery, payment and link of the owner's; a redeem code of nobody's.
 
-    `end_user_job_id` is of an end user of that key; `sessions` says in which session a job is.
+    `end_user_job_id` is of an end user of that key. What else a job leads to is looked up in `db`.
     """
 
+    db: Database
     people: dict[str, Person]
     job_id: str
     program: Program
@@ -92,7 +98,6 @@ class Cast:
     payment_id: str
     code_id: str
     link_id: str
-    sessions: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +117,8 @@ def body_fields(document: dict[str, Any], operation: dict[str, Any]) -> frozense
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return frozenset(schema.get("properties", {}))
+    alternatives = [schema, *schema.get("oneOf", ())]
+    return frozenset(name for each in alternatives for name in each.get("properties", {}))
 
 
 @pytest.fixture
@@ -137,8 +143,7 @@ def cast(stack: StackUnderTest) -> Cast:
     link_id = owner.call("GET", "/api/link").json()["links"][0]["linkId"]
     nobody = Person(stack.web.url, "", "")
     own = (webhook_id, delivery_id, payment_id, code["codeId"], link_id)
-    sessions = {name: stack.db.jobs.find_one({"_id": name})["session_id"] for name in (job_id, end_user_job_id)}
-    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, *own, sessions)
+    return Cast(stack.db, {**people, "nobody": nobody}, job_id, program, end_user_job_id, *own)
 
 
 def grant(admin: Person, program: Program) -> None:
@@ -160,14 +165,21 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str) 
     ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
     said = "user" if route.path.endswith("/edit") else "assistant"
-    ids |= {"sessionId": cast.sessions.get(job_id, "unknown"), "messageId": f"{job_id}:{said}"}
+    job = cast.db.jobs.find_one({"_id": job_id}) or {}
+    ids |= {"sessionId": job["session_id"], "chatId": job["chat_id"]}
+    ids["messageId"] = f"{job_id}:{said}"
     path = route.path.format(userId=user_id, jobId=job_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     if "userId" in route.fields:
         body["userId"] = user_id
     named = {"userId": user_id, "jobId": job_id}
+    for name in ("session_id", "sessionId"):
+        if name in body:
+            body[name] = job["session_id"]
     query = {name: value for name, value in named.items() if name in route.query}
-    return person.call(route.method.upper(), path, params=query, json=body if route.method == "post" else None)
+    return person.call(
+        route.method.upper(), path, params=query, json=None if route.method in ("get", "delete") else body
+    )
 
 
 def outcome(reply: requests.Response) -> tuple[int, str]:
@@ -253,7 +265,7 @@ def things_of(stack: StackUnderTest, account_id: str) -> dict[str, Any]:
     """All that is stored of an account."""
     return {
         name: sorted(stack.db[name].find({"account_id": account_id}), key=str)
-        for name in ("jobs", "sessions", "messages", "ledger", "usage", "payments")
+        for name in ("jobs", "sessions", "chats", "messages", "ledger", "usage", "payments")
     } | {"wallet": stack.db.wallets.find_one({"_id": account_id})}
 
 
@@ -273,7 +285,6 @@ def test_a_linked_bot_reaches_what_it_asked_and_no_more(stack: StackUnderTest, r
     stranger = cast.people["stranger"]
     private_id = stranger.submit(f"the word is {SECRET_WORD}")
     stranger.final(private_id)
-    cast.sessions[private_id] = default_session_id(stranger.account_id)
     code = stranger.call("POST", "/api/link/code").json()["code"]
     bot = cast.people["owner"].new_key()
     grant(cast.people["admin"], bot)

@@ -1,6 +1,12 @@
-"""Dialogs as people keep them: sessions, chats and messages under `/api/chat`."""
+"""Sessions and what is said in them: `/api/chat/sessions` and `/api/chat/history` as the coach has them,
+`/api/chat/chats` as the learning platform does."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.dialogs import deletion
+from service.api.blueprints.dialogs import chats, deletion, history, sessions
 
-BLUEPRINTS: tuple[ApiBlueprint, ...] = (deletion.blueprint,)
+BLUEPRINTS: tuple[ApiBlueprint, ...] = (
+    sessions.blueprint,
+    chats.blueprint,
+    history.blueprint,
+    deletion.blueprint,
+)
