@@ -27,6 +27,7 @@ from service.usecases.accounts import AccountPolicy, AccountService
 from service.usecases.admin import AdminService
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
+from service.usecases.branches import BranchService
 from service.usecases.completions import CompletionService
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
@@ -66,6 +67,7 @@ class Container:
     completions: CompletionService
     contexts: ContextService
     dialogs: DialogService
+    branches: BranchService
     erase: EraseService
     billing: BillingService
     admin: AdminService
@@ -148,6 +150,14 @@ def build(settings: Settings) -> Container:
             history_messages=settings.max_history_length,
         ),
         dialogs=dialogs,
+        branches=BranchService(
+            store=outside.dialogs,
+            branches=outside.branches,
+            dialogs=dialogs,
+            jobs=jobs,
+            job_store=outside.jobs,
+            history_messages=settings.max_history_length,
+        ),
         erase=erase,
         billing=BillingService(
             owners=owners, accounts=outside.accounts, money=outside.money, deposits=deposits, usage=outside.reports

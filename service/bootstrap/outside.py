@@ -17,6 +17,7 @@ from service.adapters.crash import CrashPoints
 from service.adapters.metrics import Metrics
 from service.adapters.mongo import connection
 from service.adapters.mongo.accounts import MongoAccounts
+from service.adapters.mongo.branches import MongoBranches
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.dialogs import MongoDialogs
@@ -67,6 +68,7 @@ class Outside:
     accounts: ports.Accounts
     jobs: ports.Jobs
     dialogs: ports.Dialogs
+    branches: ports.Branches
     erasures: ports.Erasures
     catalog: ports.Catalog
     reports: MongoReports
@@ -126,6 +128,7 @@ def connect(settings: Settings) -> Outside:
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
         dialogs=MongoDialogs(transactions),
+        branches=MongoBranches(transactions),
         erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),

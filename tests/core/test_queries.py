@@ -32,6 +32,7 @@ from service.domain.keys import Scope
 from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
+from service.usecases.branches import Repeat
 from service.usecases.dialogs import SessionFilter
 from service.usecases.keys import NewKey
 from service.usecases.places import NewSession
@@ -292,6 +293,12 @@ def use_dialogs(container: Container, anna: Actor) -> None:
     message = dialogs._dialogs.message(f"{job.id}:assistant")
     assert message is not None
     dialogs._dialogs.siblings(chat.id, {message.parent_id, None})
+    for repeated in (container.branches.regenerate, container.branches.regenerate):
+        again = repeated(anna, message.id, Repeat(channel="api"))
+        container.run(again.id)
+        message = dialogs._dialogs.message(f"{again.id}:assistant") or message
+    container.branches.select(anna, f"{job.id}:user")
+    container.branches.select(anna, message.id)
 
 
 def use_erasing(container: Container, db: Database, anna: Actor) -> None:

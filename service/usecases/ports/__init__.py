@@ -4,6 +4,7 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.branches import Branches
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
 from service.usecases.ports.erasures import Erasures, FinalJob
 from service.usecases.ports.outside import (
@@ -91,6 +92,7 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "Balances",
+    "Branches",
     "Breaker",
     "Catalog",
     "ChatAnswer",

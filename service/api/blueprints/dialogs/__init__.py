@@ -2,11 +2,12 @@
 `/api/chat/chats` as the learning platform does."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.dialogs import chats, deletion, history, sessions
+from service.api.blueprints.dialogs import chats, deletion, history, messages, sessions
 
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     sessions.blueprint,
     chats.blueprint,
     history.blueprint,
+    messages.blueprint,
     deletion.blueprint,
 )
