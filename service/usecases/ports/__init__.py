@@ -65,6 +65,7 @@ from service.usecases.ports.records import (
     UserQuery,
     UserRow,
 )
+from service.usecases.ports.search import Search
 from service.usecases.ports.stores import (
     Accounts,
     AlreadyDone,
@@ -83,6 +84,7 @@ from service.usecases.ports.stores import (
     UsageReports,
 )
 from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
+from service.usecases.ports.transcripts import Transcripts
 
 __all__ = [
     "Accounts",
@@ -147,11 +149,13 @@ __all__ = [
     "RunCancelled",
     "RunHandedBack",
     "Runs",
+    "Search",
     "SendFailed",
     "SessionQuery",
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",
+    "Transcripts",
     "Upstream",
     "UsageReports",
     "UsageTotals",

@@ -2,12 +2,14 @@
 `/api/chat/chats` as the learning platform does."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.dialogs import chats, deletion, history, messages, sessions
+from service.api.blueprints.dialogs import chats, deletion, export, history, messages, search, sessions
 
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     sessions.blueprint,
     chats.blueprint,
     history.blueprint,
     messages.blueprint,
+    search.blueprint,
+    export.blueprint,
     deletion.blueprint,
 )
