@@ -8,6 +8,7 @@ from pymongo.client_session import ClientSession
 
 from service.adapters.mongo.connection import collection
 from service.adapters.mongo.documents import MessageDocument, SessionDocument, UsageDocument
+from service.domain.billing import Meter
 from service.domain.jobs import Job, JobStatus
 
 
@@ -59,11 +60,12 @@ def _store_messages(session: ClientSession, job: Job, turn: list[dict[str, str]]
 
 
 def count_usage(session: ClientSession, job: Job) -> None:
-    """Add a final job to the sums of its account, day (UTC) and model."""
+    """Add a final job to the sums of its account, day (UTC) and model. What it was charged counts in tokens only."""
     if job.finished_at is None:
         raise ValueError("only a final job is counted")
     day = job.finished_at.date().isoformat()
-    sums = {"jobs": 1, "failed": int(job.status is JobStatus.FAILED), "charged": job.charged}
+    charged = job.charged if job.meter == Meter.TOKENS else 0
+    sums = {"jobs": 1, "failed": int(job.status is JobStatus.FAILED), "charged": charged}
     if job.usage is not None:
         sums["prompt_tokens"] = job.usage.prompt_tokens
         sums["cached_tokens"] = job.usage.cached_tokens

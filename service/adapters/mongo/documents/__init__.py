@@ -12,7 +12,13 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
     SessionDocument,
 )
-from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
+from service.adapters.mongo.documents.money import (
+    CreditsDocument,
+    IdempotencyDocument,
+    LedgerDocument,
+    UsageDocument,
+    WalletDocument,
+)
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
@@ -21,6 +27,7 @@ __all__ = [
     "AccountDocument",
     "AssistantDocument",
     "AuditDocument",
+    "CreditsDocument",
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
@@ -47,6 +54,7 @@ DOCUMENTS = (
     KeyDocument,
     LinkCodeDocument,
     WalletDocument,
+    CreditsDocument,
     LedgerDocument,
     JobDocument,
     SessionDocument,
