@@ -34,6 +34,7 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "INVALID_JSON": {"details": {"body": ["Ошибка синтаксиса JSON: строка 1, столбец 9."]}},
     "INVALID_MESSAGE": {"details": {"message": ["Сообщение пустое."]}},
     "UNSAFE_CALLBACK_URL": {"details": {"callbackUrl": ["Это не адрес общедоступного сервера."]}},
+    "NO_CREDITS": {"required": 1, "available": 0, "held": 0, "topUpUrl": "https://example.com/billing"},
     "INSUFFICIENT_TOKENS": {"required": 600, "available": 120, "held": 0, "topUpUrl": "https://example.com/billing"},
     "BALANCE_CHANGED": {"currentBalance": 99962, "held": 0},
     "BALANCE_TOO_LOW": {"currentBalance": 99962, "held": 0},

@@ -35,7 +35,7 @@ from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
-from service.usecases.limits import AskLimits, Throttle
+from service.usecases.limits import AskLimits, DayLimits, Throttle
 from service.usecases.links import LinkService
 from service.usecases.owners import Owners
 from service.usecases.places import Places
@@ -237,6 +237,7 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
         jobs=outside.jobs,
         money=outside.money,
         places=places,
+        accounts=outside.accounts,
         catalog=outside.catalog,
         replays=replays,
         throttle=Throttle(
@@ -253,6 +254,11 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
                 account_jobs=settings.max_open_jobs,
                 key_jobs=settings.key_max_open_jobs,
                 model_jobs=settings.model_max_open_jobs,
+            ),
+            days=DayLimits(
+                guest=settings.guest_messages_per_day,
+                guest_address=settings.guest_messages_per_day_and_address,
+                unlimited=settings.fair_use_per_day,
             ),
         ),
         breaker=outside.breaker,

@@ -101,7 +101,8 @@ def connect(settings: Settings) -> Outside:
     transactions = connection.Transactions(
         mongo, timeout_seconds=settings.mongodb_timeout_seconds, before_commit=crash.at("transaction.commit:before")
     )
-    money = MongoMoney(transactions)
+    clock = SystemClock()
+    money = MongoMoney(transactions, settings.plan_policy, clock)
     metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
     events: ports.JobEvents = crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events")
@@ -149,7 +150,7 @@ def connect(settings: Settings) -> Outside:
         test_payments=test_pay,
         upstream=crash.armed(upstream, "upstream"),
         withdrawals=BackgroundWithdrawals(jobs=jobs, money=armed_money, outages=OUTAGES),
-        clock=SystemClock(),
+        clock=clock,
         worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
     )
 

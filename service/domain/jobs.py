@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from service.domain.billing import Charge, PriceWeights
+from service.domain.billing import Charge, Meter, PriceWeights, charge
 from service.domain.chat import ChatMessage, Usage
 from service.domain.dialogs import Dialog, Fork
 
@@ -45,9 +45,11 @@ class Job:
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
     program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
     `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
-    them. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have
-    seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job that did
-    not succeed `answer` is what was shown until then. Tokens are whole numbers.
+    them. `hold` is kept for it in the wallet `wallet_id`, and `charged` and `balance_after` are of its `meter`'s unit:
+    tokens, or credits; `balance_after` is None where nothing limits them. `period_starts_at` says from which month
+    held credits are. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients
+    may have seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job
+    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers.
     Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
     webhook delivery is due, right after it was settled.
     """
@@ -66,7 +68,7 @@ class Job:
     prompt: tuple[ChatMessage, ...]
     prompt_tokens: int
     output_tokens: int
-    hold_tokens: int
+    hold: int
     created_at: datetime
     context_version: int = 0
     replaces_context: bool = False
@@ -96,6 +98,8 @@ class Job:
     exclusive: bool = False
     fork: Fork | None = None
     opens: Dialog | None = None
+    wallet_id: str = ""
+    period_starts_at: datetime | None = None
     destinations: tuple[str, ...] = ()
 
     @property
@@ -119,6 +123,11 @@ class Job:
         if self.answer is not None and self.is_answered:
             dialog += (ChatMessage("assistant", self.answer),)
         return dialog[-max_messages:]
+
+
+def charge_for(job: Job, usage: Usage) -> Charge:
+    """What an answer that used this costs its account. One that isn't paid for in tokens costs what is held for it."""
+    return charge(usage, job.weights, job.hold) if job.meter == Meter.TOKENS else Charge(job.hold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from service.domain.accounts import Account, Actor
 from service.domain.billing import EntryKind, Wallet
 from service.domain.errors import AccountLinked, Forbidden, NotFound, TopUpUnavailable, ValidationFailed
 from service.domain.keys import Scope
+from service.domain.plans import Credits
 from service.usecases import ports
 from service.usecases.owners import Owners
 from service.usecases.replays import Deposits
@@ -16,6 +17,7 @@ from service.usecases.replays import Deposits
 class BillingStatement:
     account: Account
     wallet: Wallet
+    credits: Credits
 
 
 class BillingService:
@@ -42,7 +44,18 @@ class BillingService:
         wallet = self._money.wallet(party.account_id)
         if account is None or wallet is None:
             raise NotFound("account")
-        return BillingStatement(account, wallet)
+        return BillingStatement(account, wallet, self._credits(party.account_id, account))
+
+    def credits(self, actor: Actor, user_id: str | None) -> Credits:
+        """What this user may still ask an assistant that costs credits. Raises Forbidden, NotFound."""
+        return self._credits(self._owners.party(actor, user_id, "billing.read").account_id)
+
+    def _credits(self, account_id: str, seen: Account | None = None) -> Credits:
+        """Of a linked end user they are its account's."""
+        account = seen if seen is not None and seen.id == account_id else self._accounts.get(account_id)
+        if account is None:
+            raise NotFound("account")
+        return self._money.credits(account)
 
     def ledger(
         self, actor: Actor, user_id: str | None, cursor: str | None, limit: int

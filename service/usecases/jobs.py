@@ -8,6 +8,7 @@ from uuid import uuid4
 import structlog
 
 from service.domain.accounts import Actor
+from service.domain.billing import Meter, meter_of
 from service.domain.callback_urls import CallbackPolicy
 from service.domain.catalog import Assistant, ChatModel
 from service.domain.chat import (
@@ -83,6 +84,7 @@ class JobService:
         jobs: ports.Jobs,
         money: ports.Money,
         places: Places,
+        accounts: ports.Accounts,
         catalog: ports.Catalog,
         replays: Replays,
         throttle: Throttle,
@@ -102,6 +104,7 @@ class JobService:
         self._jobs = jobs
         self._money = money
         self._places = places
+        self._accounts = accounts
         self._catalog = catalog
         self._replays = replays
         self._throttle = throttle
@@ -121,8 +124,8 @@ class JobService:
         """Accept a question durably: the job and its hold are committed when this returns.
 
         Raises Forbidden, NotFound, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded,
-        Unavailable, InsufficientTokens, JobRunning, IdempotencyMismatch. With a known idempotency key it returns the
-        earlier job as it is now.
+        Unavailable, InsufficientTokens, NoCredits, JobRunning, IdempotencyMismatch. With a known idempotency key it
+        returns the earlier job as it is now.
         """
         return self.on_behalf(actor, submission.user_id, lambda party: self.accept(actor, party, submission))
 
@@ -150,7 +153,7 @@ class JobService:
             party.account_id,
             submission.idempotency,
             model,
-            lambda: self._draft(actor, party, submission, assistant, model),
+            lambda: self._metered(actor, party, self._draft(actor, party, submission, assistant, model)),
         )
 
     def earlier(self, idempotency: ports.IdempotencyKey | None) -> Job | None:
@@ -186,7 +189,7 @@ class JobService:
         except Exception:
             self._throttle.leave(job.id)
             raise
-        log.info("job accepted", job_id=job.id, hold_tokens=job.hold_tokens, model=job.model, channel=job.channel)
+        log.info("job accepted", job_id=job.id, hold=job.hold, model=job.model, channel=job.channel)
         self._telemetry.job_accepted(job)
         self._doorbell.ring([job.id])
         return job
@@ -253,12 +256,27 @@ class JobService:
 
     def _offer(self, assistant_id: str) -> tuple[Assistant, ChatModel]:
         assistant = self._catalog.assistant(assistant_id)
-        if assistant is None or assistant.meter != "tokens":
+        if assistant is None:
             raise ValidationFailed(details={"assistant": ["unknown_assistant"]})
         model = self._catalog.model(assistant.model)
         if model is None:
             raise Unavailable(f"assistant {assistant.id} names no known model: {assistant.model}")
         return assistant, model
+
+    def _metered(self, actor: Actor, party: Party, job: Job) -> Job:
+        """The job with the meter that it has for who asks; what costs them nothing is counted. Raises RateLimited."""
+        meter = meter_of(job.meter, is_guest=party.is_guest)
+        if meter is Meter.FREE:
+            self._throttle.free(actor, job.account_id)
+        elif meter is Meter.CREDITS and self._is_unlimited(job.account_id):
+            self._throttle.fair_use(job.account_id)
+        return replace(job, meter=meter)
+
+    def _is_unlimited(self, account_id: str) -> bool:
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise NotFound("account")
+        return self._money.credits(account).unlimited
 
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
         place = self._place(party, submission)
@@ -291,7 +309,7 @@ class JobService:
             prompt=(persona, *history, question),
             prompt_tokens=counted,
             output_tokens=min(assistant.output_tokens, model.output_tokens),
-            hold_tokens=0,
+            hold=0,
             created_at=self._clock.now(),
             context_version=place.context_version,
             replaces_context=submission.context is not None,

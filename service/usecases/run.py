@@ -6,10 +6,9 @@ from dataclasses import replace
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from service.domain.billing import charge
 from service.domain.chat import CountTokens, Usage
 from service.domain.errors import InternalError, ServiceError, UpstreamFailed
-from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, failed
+from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, charge_for, failed
 from service.usecases import ports
 from service.usecases.showing import ClaimLost, Showing
 
@@ -128,7 +127,7 @@ class RunService:
         usage = answer.usage or self._estimate(job, answer.text)
         return Outcome(
             status=JobStatus.SUCCEEDED,
-            charge=charge(usage, job.weights, job.hold_tokens),
+            charge=charge_for(job, usage),
             answer=answer.text,
             usage=usage,
             finish_reason=answer.finish_reason,
@@ -154,7 +153,7 @@ class RunService:
         if shown is None:
             return cancelled()
         usage = self._estimate(job, shown)
-        return replace(cancelled(shown), usage=usage, charge=charge(usage, job.weights, job.hold_tokens))
+        return replace(cancelled(shown), usage=usage, charge=charge_for(job, usage))
 
     def _ask(self, job: Job, showing: Showing) -> ports.ChatAnswer:
         model = self._catalog.model(job.model)

@@ -1,7 +1,6 @@
 """`/api/chat` over HTTP: what a client may ask, and the ways to the answer."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,35 +10,11 @@ from devstack.upstream_control import UpstreamControl
 from service.api.app import create_app
 from service.api.headers import Preference, parse_prefer
 from service.bootstrap import Container
-from service.domain.accounts import Actor, Role
-from service.domain.jobs import JobStatus
 from service.settings import Settings
-from service.usecases.ports import JobQuery
 from tests.api.conftest import Caller, NewCaller
 
 CHAT = "/api/chat"
 ACCEPTED_KEYS = {"jobId", "status", "pollUrl", "eventsUrl", "createdAt"}
-
-
-@pytest.fixture
-def worker(container: Container) -> Iterator[Callable[[], None]]:
-    """Starts somebody who runs what is queued until the test ends."""
-    stop, threads = threading.Event(), []
-    root = Actor(account_id="test", role=Role.ADMIN, request_id="test-request")
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            for job in container.admin.jobs(root, JobQuery(status=JobStatus.QUEUED, limit=100)).items:
-                container.run(job.id)
-
-    def start() -> None:
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join()
 
 
 def ask(caller: Caller, message: str = "hello", key: str | None = None, prefer: str = "", **body: Any) -> Any:

@@ -11,7 +11,13 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
 )
 from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
-from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
+from service.adapters.mongo.documents.money import (
+    CreditsDocument,
+    IdempotencyDocument,
+    LedgerDocument,
+    UsageDocument,
+    WalletDocument,
+)
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
@@ -22,6 +28,7 @@ __all__ = [
     "AuditDocument",
     "BranchDocument",
     "ChatDocument",
+    "CreditsDocument",
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
@@ -48,6 +55,7 @@ DOCUMENTS = (
     KeyDocument,
     LinkCodeDocument,
     WalletDocument,
+    CreditsDocument,
     LedgerDocument,
     JobDocument,
     SessionDocument,

@@ -50,7 +50,7 @@ class JobDocument(Stored):
     prompt = EmbeddedDocumentListField(Message, required=True)
     prompt_tokens = IntField(required=True)
     output_tokens = IntField(required=True)
-    hold_tokens = LongField(required=True)
+    hold = LongField(required=True)
     context_version = IntField(required=True)
     replaces_context = BooleanField(required=True)
     stream = BooleanField()
@@ -79,6 +79,8 @@ class JobDocument(Stored):
     end_user_id = StringField()
     program_id = StringField()
     locale = StringField()
+    wallet_id = StringField(required=True)
+    period_starts_at = DateTimeField()
 
     meta = {
         "collection": "jobs",

@@ -22,9 +22,10 @@ from service.api.schemas import (
     UsageRow,
 )
 from service.domain.accounts import Role
+from service.domain.plans import Plan
 from service.usecases.admin import LIST_ROWS
 
-PLANS = ("FREE", "BASIC", "PREMIUM")
+PLANS = tuple(Plan)
 REASON_MAX_CHARACTERS = 500
 MAX_PAGE = LIST_ROWS
 # What may be sorted by, as clients and as the store call it.

@@ -13,6 +13,7 @@ from service.api.blueprint import ApiBlueprint, always_ok
 from service.api.blueprints.bot.schemas import BotLink, BotQuestion, BotReply, BotUser, BotUserQuery, ResultQuery
 from service.api.state import locale, services
 from service.domain.accounts import Actor
+from service.domain.billing import Meter
 from service.domain.jobs import Job
 from service.domain.keys import Scope
 from service.domain.texts import text
@@ -113,7 +114,8 @@ def link(given: dict[str, Any], *, actor: Actor) -> Response:
 
 
 def _job(actor: Actor, job: Job, first_part: int) -> Response:
-    available = job.balance_after
+    # Of what is paid for in credits the job knows no tokens.
+    available = None if job.meter == Meter.CREDITS else job.balance_after
     if available is None:
         available = bot.balance_of(actor, actor.name_of(job.account_id, job.external_user_id, job.end_user_id))
     return bot.answer(bot.of_job(bot.asked(), job, available, first_part))
