@@ -131,10 +131,11 @@ def respond(error: ServiceError) -> Response:
     return _answer(error.code, error)
 
 
-def failure(code: str) -> dict[str, str]:
-    """How a job that failed with this code says so: `{"code", "message"}`."""
+def failure(code: str, reason: str | None = None) -> dict[str, str]:
+    """How a job that failed with this code says so: `{"code", "message"}`, and `reason` where there is one."""
     known = code if code in STATUSES else InternalError.code
-    return {"code": known, "message": text(locale(), f"{known}.message", seconds=_RETRY_SECONDS)}
+    told = {"code": known, "message": text(locale(), f"{known}.message", seconds=_RETRY_SECONDS)}
+    return told if reason is None else {**told, "reason": reason}
 
 
 def _answer(code: str, error: ServiceError) -> Response:
@@ -178,8 +179,16 @@ def _top_up(error: ServiceError) -> dict[str, str]:
 
 
 def _job_failed(failed: JobFailed) -> Response:
-    code = failed.job.error_code or InternalError.code
-    return _answer(code if code in STATUSES else InternalError.code, ServiceError(extra={"jobId": failed.job.id}))
+    code, reason = failed.job.error_code or InternalError.code, failed.job.error_reason
+    error = ServiceError(extra={"jobId": failed.job.id}, details=_why(reason))
+    return _answer(code if code in STATUSES else InternalError.code, error)
+
+
+def _why(reason: str | None) -> dict[str, list[str]]:
+    """What the model provider's failure was, for a person; to OpenAI's SDKs details are about parameters."""
+    if reason is None or openai_errors.are_spoken(request.path):
+        return {}
+    return {"reason": [f"upstream_{reason}"]}
 
 
 def _outage(error: Exception) -> Response:

@@ -6,6 +6,7 @@ there.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, ClassVar
 
 
@@ -210,10 +211,26 @@ class TooManyAttempts(ServiceError):
     code = "TOO_MANY_ATTEMPTS"
 
 
+class UpstreamReason(StrEnum):
+    """Why there is no answer although the provider gave one, or why it can't be asked. Each has a text,
+    `detail.upstream_<reason>`."""
+
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    INVALID_ANSWER = "invalid_answer"
+
+
 class UpstreamFailed(ServiceError):
-    """The model provider refused, broke or answered nonsense; `note` says how, for the log."""
+    """The model provider refused, broke or answered nonsense; `note` says how, for the log.
+
+    `reason` is for clients, where there is more to say than that.
+    """
 
     code = "UPSTREAM_ERROR"
+
+    def __init__(self, note: str = "", *, reason: UpstreamReason | None = None) -> None:
+        super().__init__(note)
+        self.reason = reason
 
 
 class UpstreamTimeout(ServiceError):

@@ -200,6 +200,9 @@ class Telemetry(Protocol):
     def link(self, outcome: str) -> None:
         """Of an end user to an account: `linked`, `removed`, or `refused` for a wrong code."""
 
+    def structured_answer(self, output_format: str, outcome: str) -> None:
+        """One that the model was asked for: `valid`, `failed`, or the reason why it can't be used."""
+
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None: ...
 
 

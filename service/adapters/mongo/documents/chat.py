@@ -70,12 +70,14 @@ class JobDocument(Stored):
     balance_after = LongField()
     finish_reason = StringField()
     error_code = StringField()
+    error_reason = StringField()
     external_user_id = StringField()
     actor_id = StringField()
     handed_back = IntField()
     end_user_id = StringField()
     program_id = StringField()
     locale = StringField()
+    output_format = StringField()
 
     meta = {
         "collection": "jobs",
@@ -155,5 +157,6 @@ class AssistantDocument(Stored):
     output_tokens = IntField(required=True)
     history_messages = IntField(required=True)
     meter = StringField(required=True)
+    response_format = StringField()
 
     meta = {"collection": "assistants"}
