@@ -29,6 +29,7 @@ TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
 STRUCTURED = Counter("llm_structured_answers_total", "Answers asked for in a format", ("format", "outcome"))
+CHECKS = Counter("llm_checks_total", "Tests of the connection to the provider", ("outcome",))
 FIRST_SHOWN_SECONDS = Histogram(
     "chat_first_token_seconds", "From acceptance to the first piece of a streamed answer", ("model",), buckets=_SECONDS
 )
@@ -92,6 +93,9 @@ class Metrics:
 
     def structured_answer(self, output_format: str, outcome: str) -> None:
         STRUCTURED.labels(output_format, outcome).inc()
+
+    def upstream_check(self, outcome: str) -> None:
+        CHECKS.labels(outcome).inc()
 
     def connections(self) -> tuple[int, int]:
         """How many WebSockets and event streams are open, in all web processes of this host."""

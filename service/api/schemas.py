@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields
 
 from service.api.fields import Choice, FlatObject, Input, Moment, Output, Record, Text, Whole
-from service.domain.errors import UpstreamReason
+from service.domain.errors import ANSWER_REASONS
 from service.domain.jobs import JobStatus
 
 ID_MAX_CHARACTERS = 128
@@ -98,7 +98,7 @@ class JobError(Output):
     message = fields.String(required=True)
     reason = fields.String(
         metadata={
-            "enum": list(UpstreamReason),
+            "enum": list(ANSWER_REASONS),
             "description": "Why the model's answer was none: it refused, ended at its limit, or is not in its format.",
         }
     )

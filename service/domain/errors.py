@@ -218,6 +218,14 @@ class UpstreamReason(StrEnum):
     REFUSED = "refused"
     TRUNCATED = "truncated"
     INVALID_ANSWER = "invalid_answer"
+    UNREACHABLE = "unreachable"
+    KEY_REFUSED = "key_refused"
+    BUSY = "busy"
+    BROKEN = "broken"
+
+
+# Those of a job: the others are of a check of the connection.
+ANSWER_REASONS = (UpstreamReason.REFUSED, UpstreamReason.TRUNCATED, UpstreamReason.INVALID_ANSWER)
 
 
 class UpstreamFailed(ServiceError):
