@@ -16,6 +16,7 @@ PATH_EXAMPLES = {
     "keyId": EXAMPLE_KEY_ID,
     "apiKey": EXAMPLE_SECRET,
     "linkId": EXAMPLE_ID,
+    "trackId": EXAMPLE_ID,
     "userId": EXAMPLE_ID,
     "webhookId": EXAMPLE_ID,
     "paymentId": EXAMPLE_PAYMENT_ID,

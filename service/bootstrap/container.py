@@ -40,6 +40,7 @@ from service.usecases.owners import Owners
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
 from service.usecases.talks import TalkService
+from service.usecases.tracks import TrackService
 from service.usecases.upkeep import UpkeepService
 from service.usecases.webhooks import WebhookService
 
@@ -67,6 +68,7 @@ class Container:
     webhooks: WebhookService
     paying: Paying
     links: LinkService
+    tracks: TrackService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -166,6 +168,7 @@ def build(settings: Settings) -> Container:
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
         ),
+        tracks=TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock),
         run=_run_service(settings, outside),
         deliver=DeliverService(
             deliveries=outside.deliveries,

@@ -27,6 +27,7 @@ from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
 from service.adapters.mongo.sessions import MongoSessions
+from service.adapters.mongo.tracks import MongoTracks
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
 from service.adapters.payments.manual import ManualPayments
@@ -77,6 +78,7 @@ class Outside:
     deliveries: ports.Deliveries
     endpoints: ports.Endpoints
     links: ports.Links
+    tracks: ports.Tracks
     webhook_sender: ports.WebhookSender
     payments: ports.Payments
     redeem_codes: ports.RedeemCodes
@@ -135,6 +137,7 @@ def connect(settings: Settings) -> Outside:
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
         links=crash.armed(MongoLinks(transactions, money), "links"),
+        tracks=crash.armed(MongoTracks(transactions), "tracks"),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),

@@ -4,6 +4,7 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.learning import TrackQuery, Tracks
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -150,6 +151,8 @@ __all__ = [
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",
+    "TrackQuery",
+    "Tracks",
     "Upstream",
     "UpstreamCheck",
     "UsageReports",

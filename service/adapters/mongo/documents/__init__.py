@@ -12,6 +12,7 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
     SessionDocument,
 )
+from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument
 from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
@@ -33,10 +34,12 @@ __all__ = [
     "LinkCodeDocument",
     "MessageDocument",
     "ModelDocument",
+    "ModuleDocument",
     "PaymentDocument",
     "RedeemCodeDocument",
     "SessionDocument",
     "TestPaymentDocument",
+    "TrackDocument",
     "UsageDocument",
     "WalletDocument",
     "create_indexes",
@@ -64,6 +67,8 @@ DOCUMENTS = (
     TestPaymentDocument,
     ModelDocument,
     AssistantDocument,
+    TrackDocument,
+    ModuleDocument,
 )
 
 
