@@ -24,7 +24,7 @@ from devstack import upstream_wire as wire
 from devstack.upstream_journal import Call, Journal
 from devstack.upstream_rules import Rule, RuleBook, RuleError, parse_rules
 
-MODELS = ("stand-in", "gpt-4o-mini", "gpt-5-mini")
+MODELS = ("stand-in", "gpt-4o-mini", "gpt-5-mini", "gpt-6-luna", "gpt-6-sol")
 MAX_BODY_BYTES = 32 * 1024 * 1024
 SHUTDOWN_SECONDS = 0.5
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")

@@ -24,6 +24,7 @@ from service.domain.errors import (
     Unauthorized,
     Unavailable,
     ValidationFailed,
+    why,
 )
 from service.domain.jobs import INTERRUPTED, Job
 from service.domain.texts import detail, text
@@ -180,15 +181,10 @@ def _top_up(error: ServiceError) -> dict[str, str]:
 
 def _job_failed(failed: JobFailed) -> Response:
     code, reason = failed.job.error_code or InternalError.code, failed.job.error_reason
-    error = ServiceError(extra={"jobId": failed.job.id}, details=_why(reason))
-    return _answer(code if code in STATUSES else InternalError.code, error)
-
-
-def _why(reason: str | None) -> dict[str, list[str]]:
-    """What the model provider's failure was, for a person; to OpenAI's SDKs details are about parameters."""
-    if reason is None or openai_errors.are_spoken(request.path):
-        return {}
-    return {"reason": [f"upstream_{reason}"]}
+    extra = {"jobId": failed.job.id, **({} if reason is None else {"reason": reason})}
+    # To OpenAI's SDKs details are about parameters.
+    details = {} if openai_errors.are_spoken(request.path) else why(reason)
+    return _answer(code if code in STATUSES else InternalError.code, ServiceError(extra=extra, details=details))
 
 
 def _outage(error: Exception) -> Response:

@@ -237,8 +237,13 @@ class UpstreamFailed(ServiceError):
     code = "UPSTREAM_ERROR"
 
     def __init__(self, note: str = "", *, reason: UpstreamReason | None = None) -> None:
-        super().__init__(note)
+        super().__init__(note, details=why(reason), extra={} if reason is None else {"reason": reason.value})
         self.reason = reason
+
+
+def why(reason: str | None) -> dict[str, list[str]]:
+    """The details that say to a person why the provider gave no answer."""
+    return {} if reason is None else {"reason": [f"upstream_{reason}"]}
 
 
 class UpstreamTimeout(ServiceError):

@@ -44,7 +44,7 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 # Collections that don't grow with use: read whole as often as one likes.
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
-GROWING |= {"tracks", "modules"}
+GROWING |= {"tracks", "modules", "tutor_configs"}
 GROWING |= {"wallets", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
@@ -265,6 +265,8 @@ def use_tracks(container: Container, db: Database, anna: Actor) -> None:
     tracks.read(anna, made[0].id, with_content=True)
     tracks.delete(anna, made[0].id)
     assert store.get(made[0].id) is None
+    container.tutor.change(anna, None, {"language": "fr"})
+    container.tutor.config(anna, None)
 
 
 def use_links(container: Container, anna: Actor) -> None:

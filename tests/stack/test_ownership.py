@@ -166,7 +166,7 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, 
     body |= dict.fromkeys(OWNER_NAMES & route.fields, user_id)
     named = {**dict.fromkeys(OWNER_NAMES, user_id), "jobId": job_id}
     query = {name: value for name, value in named.items() if name in route.query}
-    return person.call(route.method.upper(), path, params=query, json=body if route.method == "post" else None)
+    return person.call(route.method.upper(), path, params=query, json=body if route.method in ("post", "put") else None)
 
 
 def outcome(reply: requests.Response) -> tuple[int, str]:

@@ -4,7 +4,7 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
-from service.usecases.ports.learning import TrackQuery, Tracks
+from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -153,6 +153,7 @@ __all__ = [
     "TestPayments",
     "TrackQuery",
     "Tracks",
+    "TutorConfigs",
     "Upstream",
     "UpstreamCheck",
     "UsageReports",

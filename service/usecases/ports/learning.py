@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.domain.tracks import Module, Track, TrackStatus
+from service.domain.tutor import TutorConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,11 @@ class Tracks(Protocol):
 
     def complete(self, track: Track, module: Module) -> bool:
         """Complete the module and move the track's progress; False if it was complete already. One transaction."""
+
+
+class TutorConfigs(Protocol):
+    def get(self, account_id: str) -> TutorConfig:
+        """What the account has set, which may be nothing."""
+
+    def change(self, account_id: str, changes: Mapping[str, Any]) -> TutorConfig:
+        """Set these fields, None meaning that nothing is set; all that is set now."""

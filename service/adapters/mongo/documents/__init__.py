@@ -12,7 +12,7 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
     SessionDocument,
 )
-from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument
+from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument, TutorConfigDocument
 from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
@@ -40,6 +40,7 @@ __all__ = [
     "SessionDocument",
     "TestPaymentDocument",
     "TrackDocument",
+    "TutorConfigDocument",
     "UsageDocument",
     "WalletDocument",
     "create_indexes",
@@ -69,6 +70,7 @@ DOCUMENTS = (
     AssistantDocument,
     TrackDocument,
     ModuleDocument,
+    TutorConfigDocument,
 )
 
 

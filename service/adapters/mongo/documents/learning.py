@@ -67,3 +67,15 @@ class ModuleDocument(Stored):
     chat_id = StringField()
 
     meta = {"collection": "modules", "indexes": [("track_id", "position")]}
+
+
+class TutorConfigDocument(Stored):
+    """By account; what isn't set is the assistant's own."""
+
+    id = StringField(primary_key=True)
+    model = StringField()
+    temperature = FloatField()
+    max_tokens = IntField()
+    language = StringField()
+
+    meta = {"collection": "tutor_configs"}
