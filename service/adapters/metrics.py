@@ -28,6 +28,8 @@ JOB_SECONDS = Histogram("chat_job_seconds", "From acceptance to the final state"
 TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
+STRUCTURED = Counter("llm_structured_answers_total", "Answers asked for in a format", ("format", "outcome"))
+CHECKS = Counter("llm_checks_total", "Tests of the connection to the provider", ("outcome",))
 FIRST_SHOWN_SECONDS = Histogram(
     "chat_first_token_seconds", "From acceptance to the first piece of a streamed answer", ("model",), buckets=_SECONDS
 )
@@ -88,6 +90,12 @@ class Metrics:
         CALL_SECONDS.labels(model).observe(seconds)
         if error_code is not None:
             CALL_ERRORS.labels(model, error_code).inc()
+
+    def structured_answer(self, output_format: str, outcome: str) -> None:
+        STRUCTURED.labels(output_format, outcome).inc()
+
+    def upstream_check(self, outcome: str) -> None:
+        CHECKS.labels(outcome).inc()
 
     def connections(self) -> tuple[int, int]:
         """How many WebSockets and event streams are open, in all web processes of this host."""

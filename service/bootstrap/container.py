@@ -42,6 +42,8 @@ from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
 from service.usecases.talks import TalkService
+from service.usecases.tracks import TrackService
+from service.usecases.tutor import TutorService
 from service.usecases.upkeep import UpkeepService
 from service.usecases.webhooks import WebhookService
 
@@ -70,6 +72,8 @@ class Container:
     webhooks: WebhookService
     paying: Paying
     links: LinkService
+    tracks: TrackService
+    tutor: TutorService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -171,6 +175,15 @@ def build(settings: Settings) -> Container:
             telemetry=outside.metrics,
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
+        ),
+        tracks=TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock),
+        tutor=TutorService(
+            owners=owners,
+            configs=outside.tutor_configs,
+            catalog=outside.catalog,
+            upstream=outside.upstream,
+            rate_limits=outside.rate_limits,
+            telemetry=outside.metrics,
         ),
         run=_run_service(settings, outside),
         deliver=DeliverService(

@@ -27,6 +27,8 @@ from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.tracks import MongoTracks
+from service.adapters.mongo.tutor_configs import MongoTutorConfigs
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
 from service.adapters.payments.manual import ManualPayments
@@ -77,6 +79,8 @@ class Outside:
     deliveries: ports.Deliveries
     endpoints: ports.Endpoints
     links: ports.Links
+    tracks: ports.Tracks
+    tutor_configs: ports.TutorConfigs
     webhook_sender: ports.WebhookSender
     payments: ports.Payments
     redeem_codes: ports.RedeemCodes
@@ -136,6 +140,8 @@ def connect(settings: Settings) -> Outside:
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
         links=crash.armed(MongoLinks(transactions, money), "links"),
+        tracks=crash.armed(MongoTracks(transactions), "tracks"),
+        tutor_configs=MongoTutorConfigs(),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),

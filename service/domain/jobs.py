@@ -1,5 +1,6 @@
 """The job: one answer of a model, from acceptance to its final state."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,7 +50,9 @@ class Job:
     tokens, or credits; `balance_after` is None where nothing limits them. `period_starts_at` says from which month
     held credits are. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients
     may have seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job
-    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers.
+    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers. `output_format` is
+    one of `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces.
+    `error_reason` says more about an `error_code` where there is more to say.
     Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
     webhook delivery is due, right after it was settled.
     """
@@ -88,6 +91,7 @@ class Job:
     balance_after: int | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_reason: str | None = None
     external_user_id: str | None = None
     actor_id: str | None = None
     handed_back: int = 0
@@ -100,6 +104,7 @@ class Job:
     opens: Dialog | None = None
     wallet_id: str = ""
     period_starts_at: datetime | None = None
+    output_format: str | None = None
     destinations: tuple[str, ...] = ()
 
     @property
@@ -116,6 +121,14 @@ class Job:
     def is_answered(self) -> bool:
         """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
         return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The object that a structured answer is."""
+        if self.output_format is None or self.answer is None or self.status is not JobStatus.SUCCEEDED:
+            return None
+        found: dict[str, Any] = json.loads(self.answer)
+        return found
 
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
@@ -140,11 +153,12 @@ class Outcome:
     usage: Usage | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_reason: str | None = None
 
 
-def failed(error_code: str, shown: str | None = None) -> Outcome:
+def failed(error_code: str, shown: str | None = None, reason: str | None = None) -> Outcome:
     """An end that is nobody's answer: it costs nothing. What clients have seen of one is kept."""
-    return Outcome(status=JobStatus.FAILED, error_code=error_code, answer=shown)
+    return Outcome(status=JobStatus.FAILED, error_code=error_code, error_reason=reason, answer=shown)
 
 
 def cancelled(shown: str | None = None) -> Outcome:

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import structlog
 
+from service.domain import options as request_options
+from service.domain import structured
 from service.domain.accounts import Actor
 from service.domain.billing import Meter, meter_of
 from service.domain.callback_urls import CallbackPolicy
@@ -261,6 +263,8 @@ class JobService:
         model = self._catalog.model(assistant.model)
         if model is None:
             raise Unavailable(f"assistant {assistant.id} names no known model: {assistant.model}")
+        if assistant.response_format not in (None, *structured.FORMATS):
+            raise Unavailable(f"assistant {assistant.id} names no known format: {assistant.response_format}")
         return assistant, model
 
     def _metered(self, actor: Actor, party: Party, job: Job) -> Job:
@@ -282,7 +286,8 @@ class JobService:
         place = self._place(party, submission)
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
-        fixed = prompt_tokens((persona, question), self._count)
+        asked = structured.options(assistant.response_format)
+        fixed = prompt_tokens((persona, question), self._count) + request_options.prompt_tokens(asked, self._count)
         history = window(
             place.context if submission.context is None else submission.context,
             max_messages=min(assistant.history_messages, self._limits.history_messages),
@@ -313,7 +318,8 @@ class JobService:
             created_at=self._clock.now(),
             context_version=place.context_version,
             replaces_context=submission.context is not None,
-            stream=submission.stream,
+            # Of a structured answer a part is of no use, and it may turn out to be none.
+            stream=submission.stream and assistant.response_format is None,
             metadata=submission.metadata,
             external_user_id=party.external_user_id,
             end_user_id=party.end_user_id,
@@ -321,6 +327,7 @@ class JobService:
             locale=party.locale or assistant.locale,
             callback_url=submission.callback_url,
             actor_id=actor.record_id,
+            output_format=assistant.response_format,
         )
 
     def _place(self, party: Party, submission: Submission) -> Place:

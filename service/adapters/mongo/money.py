@@ -270,6 +270,7 @@ class MongoMoney:
             "balance_after": balance_after,
             "finish_reason": outcome.finish_reason,
             "error_code": outcome.error_code,
+            "error_reason": outcome.error_reason,
             "answer": outcome.answer,
             "usage": None if outcome.usage is None else asdict(outcome.usage),
             "finished_at": datetime.now(UTC),

@@ -5,6 +5,7 @@ place, so use cases don't catch them unless they have something better to do.
 """
 
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
+from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -59,6 +60,7 @@ from service.usecases.ports.records import (
     NewLogin,
     Page,
     Quota,
+    UpstreamCheck,
     UsageTotals,
     UserQuery,
     UserRow,
@@ -147,7 +149,11 @@ __all__ = [
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",
+    "TrackQuery",
+    "Tracks",
+    "TutorConfigs",
     "Upstream",
+    "UpstreamCheck",
     "UsageReports",
     "UsageTotals",
     "UserQuery",

@@ -212,6 +212,15 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamCheck:
+    """What came of asking the provider for its models: how long that took, whether the one asked about is there."""
+
+    seconds: float
+    has_model: bool
+    models: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChatAnswer:
     """`usage` is None when the provider sent none."""
 

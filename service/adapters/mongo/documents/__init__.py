@@ -11,6 +11,7 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
 )
 from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
+from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument, TutorConfigDocument
 from service.adapters.mongo.documents.money import (
     CreditsDocument,
     IdempotencyDocument,
@@ -41,10 +42,13 @@ __all__ = [
     "LinkCodeDocument",
     "MessageDocument",
     "ModelDocument",
+    "ModuleDocument",
     "PaymentDocument",
     "RedeemCodeDocument",
     "SessionDocument",
     "TestPaymentDocument",
+    "TrackDocument",
+    "TutorConfigDocument",
     "UsageDocument",
     "WalletDocument",
     "create_indexes",
@@ -75,6 +79,9 @@ DOCUMENTS = (
     TestPaymentDocument,
     ModelDocument,
     AssistantDocument,
+    TrackDocument,
+    ModuleDocument,
+    TutorConfigDocument,
 )
 
 

@@ -73,6 +73,7 @@ class JobDocument(Stored):
     balance_after = LongField()
     finish_reason = StringField()
     error_code = StringField()
+    error_reason = StringField()
     external_user_id = StringField()
     actor_id = StringField()
     handed_back = IntField()
@@ -81,6 +82,7 @@ class JobDocument(Stored):
     locale = StringField()
     wallet_id = StringField(required=True)
     period_starts_at = DateTimeField()
+    output_format = StringField()
 
     meta = {
         "collection": "jobs",
@@ -131,5 +133,6 @@ class AssistantDocument(Stored):
     output_tokens = IntField(required=True)
     history_messages = IntField(required=True)
     meter = StringField(required=True)
+    response_format = StringField()
 
     meta = {"collection": "assistants"}
