@@ -1,4 +1,4 @@
-"""The tutor's settings: whose they are, what may be set, what becomes of a lost model; and the provider's test."""
+"""The tutor's settings: whose they are, what may be set, what a model that is gone means; the test of the provider."""
 
 from collections.abc import Iterator
 
