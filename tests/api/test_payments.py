@@ -102,6 +102,9 @@ def test_the_offer_says_what_tokens_cost(user: Caller) -> None:
         "tokensPerRuble": 10_000,
         "minTokens": 100_000,
         "maxTokens": 500_000_000,
+        "creditPrice": "5.00",
+        "minCredits": 2,
+        "maxCredits": 10_000,
         "receiptContactNeeded": False,
     }
 

@@ -200,7 +200,8 @@ def check_payments(db: Database) -> None:
         assert all(":refund:" in name for name in earlier), f"entries of payment {payment['_id']}: {amounts}"
         assert sum(amounts[name] for name in earlier) == 0, f"a failed refund of {payment['_id']} kept something"
         assert {name: amounts.get(name) for name in expected} == expected, f"{payment['status']} payment: {amounts}"
-        assert {entry["account_id"] for entry in own.values()} <= {payment["account_id"]}
+        paid_into = payment["account_id"] if payment["unit"] == "tokens" else f"{payment['account_id']}:extra"
+        assert {entry["account_id"] for entry in own.values()} <= {paid_into}
         for name in own:
             del entries[name]
         settled = payment["status"] in ("succeeded", "refunded")

@@ -119,6 +119,9 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a credit to somebody else": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"account_id": "nobody"}}
     ),
+    "a credit in another unit": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"unit": "credits"}}
+    ),
     "a refund that took nothing": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"status": "refunded"}}
     ),

@@ -34,7 +34,8 @@ class RefundFields(EmbeddedDocument):
 
 
 class PaymentDocument(Stored):
-    """An order of tokens; stored before its provider is asked. What is open has a `next_check_at`."""
+    """An order of `tokens`, or of as many credits; stored before its provider is asked. What is open has a
+    `next_check_at`."""
 
     id = StringField(primary_key=True)
     account_id = StringField(required=True)
@@ -56,6 +57,7 @@ class PaymentDocument(Stored):
     cancel_reason = StringField()
     problem = StringField()
     refund = EmbeddedDocumentField(RefundFields)
+    unit = StringField(required=True)
 
     meta = {
         "collection": "payments",

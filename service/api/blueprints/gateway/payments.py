@@ -10,7 +10,8 @@ from service.api.payments import PaymentPage, PaymentView, payment_body
 from service.api.schemas import NewBalance
 from service.api.state import services
 from service.domain.accounts import Actor
-from service.domain.payments import CURRENCY, PaymentStatus
+from service.domain.billing import Unit
+from service.domain.payments import CURRENCY, PaymentStatus, as_decimal
 from service.usecases.ports import PaymentQuery
 
 blueprint = ApiBlueprint("payments", __name__, url_prefix="/api/billing", description="Paying for tokens")
@@ -18,19 +19,23 @@ blueprint = ApiBlueprint("payments", __name__, url_prefix="/api/billing", descri
 
 @blueprint.route("/topup", methods=["GET"])
 @authenticated("self")
-@blueprint.response(200, Offer, description="What tokens cost")
+@blueprint.response(200, Offer, description="What tokens and credits cost")
 def offer(*, actor: Actor) -> dict[str, Any]:
-    """Show what tokens cost
+    """Show what tokens and credits cost
 
     And how many may be bought at once.
     """
     policy = services().paying.payments.policy
+    tokens, credit = policy.prices[Unit.TOKENS], policy.prices[Unit.CREDITS]
     return {
         "provider": None if policy.provider is None else policy.provider.value,
         "currency": CURRENCY,
-        "tokens_per_ruble": policy.price.tokens_per_ruble,
-        "min_tokens": policy.price.min_tokens,
-        "max_tokens": policy.price.max_tokens,
+        "tokens_per_ruble": tokens.units,
+        "min_tokens": tokens.least,
+        "max_tokens": tokens.most,
+        "credit_price": as_decimal(credit.kopecks),
+        "min_credits": credit.least,
+        "max_credits": credit.most,
         "receipt_contact_needed": policy.receipts is not None,
     }
 

@@ -18,6 +18,9 @@ class Offer(Output):
         "tokensPerRuble": 10000,
         "minTokens": 100000,
         "maxTokens": 500000000,
+        "creditPrice": "5.00",
+        "minCredits": 2,
+        "maxCredits": 10000,
         "receiptContactNeeded": True,
     }
 
@@ -28,6 +31,9 @@ class Offer(Output):
     tokens_per_ruble = fields.Integer(required=True)
     min_tokens = fields.Integer(required=True, metadata={"description": "The least that may be bought at once."})
     max_tokens = fields.Integer(required=True)
+    credit_price = fields.String(required=True, metadata={"description": "Of one extra credit; decimal, with a point."})
+    min_credits = fields.Integer(required=True)
+    max_credits = fields.Integer(required=True)
     receipt_contact_needed = fields.Boolean(
         required=True, metadata={"description": "Whether a payer without an e-mail has to name one, or a telephone."}
     )
