@@ -172,7 +172,8 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class RedeemCode:
-    """A code that is worth tokens to the first who claims it. What it says is stored as a hash; `hint` is its end."""
+    """A code that is worth `tokens`, or as many extra credits, to the first who claims it. What it says is stored as a
+    hash; `hint` is its end."""
 
     id: str
     batch_id: str
@@ -185,6 +186,7 @@ class RedeemCode:
     claimed_by: str | None = None
     claimed_at: datetime | None = None
     revoked_at: datetime | None = None
+    unit: Unit = Unit.TOKENS
 
     @property
     def entry(self) -> str:

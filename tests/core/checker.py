@@ -229,7 +229,7 @@ def expected_amounts(payment: Row) -> dict[str, int]:
 def check_codes(db: Database) -> None:
     """Fail unless each claimed redeem code was credited once, to who claimed it, and no other one was."""
     claimed = {
-        f"code:{code['_id']}": (code["claimed_by"], code["tokens"])
+        f"code:{code['_id']}": (f"{code['claimed_by']}{':extra' * (code['unit'] == 'credits')}", code["tokens"])
         for code in db.redeem_codes.find({"claimed_by": {"$ne": None}})
     }
     credited = {row["_id"]: (row["account_id"], row["amount"]) for row in db.ledger.find({"_id": {"$regex": "^code:"}})}

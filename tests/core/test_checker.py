@@ -131,6 +131,7 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a code that was not credited": lambda db, _: db.redeem_codes.update_one(
         {"claimed_by": None}, {"$set": {"claimed_by": "nobody"}}
     ),
+    "a code of another unit": lambda db, _: db.redeem_codes.update_many({}, {"$set": {"unit": "credits"}}),
     "a credit of a code that nobody claimed": lambda db, _: db.redeem_codes.update_many(
         {}, {"$set": {"claimed_by": None}}
     ),

@@ -78,7 +78,7 @@ class PaymentDocument(Stored):
 
 
 class RedeemCodeDocument(Stored):
-    """A code that is worth tokens once. What it says is kept as `code_hash` only."""
+    """A code that is worth `tokens`, or as many credits, once. What it says is kept as `code_hash` only."""
 
     id = StringField(primary_key=True)
     code_hash = StringField(required=True)
@@ -92,6 +92,7 @@ class RedeemCodeDocument(Stored):
     claimed_by = StringField()
     claimed_at = DateTimeField()
     revoked_at = DateTimeField()
+    unit = StringField(required=True)
 
     meta = {
         "collection": "redeem_codes",

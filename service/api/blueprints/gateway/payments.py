@@ -4,13 +4,12 @@ from typing import Any
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header
-from service.api.blueprints.gateway.payments_schemas import Offer, OwnPayments, Redeem
+from service.api.blueprints.gateway.payments_schemas import Offer, OwnPayments, Redeem, Redeemed
 from service.api.headers import idempotency_key
 from service.api.payments import PaymentPage, PaymentView, payment_body
-from service.api.schemas import NewBalance
 from service.api.state import services
 from service.domain.accounts import Actor
-from service.domain.billing import Unit
+from service.domain.billing import Unit, unit_of
 from service.domain.payments import CURRENCY, PaymentStatus, as_decimal
 from service.usecases.ports import PaymentQuery
 
@@ -72,11 +71,11 @@ def get_payment(*, actor: Actor, payment_id: str) -> dict[str, Any]:
 @fails_with(409, 429)
 @takes_header("Idempotency-Key")
 @blueprint.arguments(Redeem)
-@blueprint.response(200, NewBalance, description="Credited")
+@blueprint.response(200, Redeemed, description="Credited")
 def redeem(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     """Redeem a code
 
-    Credits its tokens to one's own balance, once. Too many wrong codes: 429.
+    Credits its tokens, or extra credits, to one's own account, once. Too many wrong codes: 429.
     """
     wallet = services().paying.redeem.redeem(actor, given["code"], idempotency_key(actor, given))
-    return {"success": True, "current_balance": wallet.available}
+    return {"success": True, "current_balance": wallet.available, "unit": unit_of(wallet.account_id)}

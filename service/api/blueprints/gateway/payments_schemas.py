@@ -5,6 +5,7 @@ from marshmallow import fields, validate
 from service.api.fields import Input, Output, Record, Text
 from service.api.payments import PaymentFilter, PaymentView
 from service.api.schemas import NewBalance, OwnerQuery
+from service.domain.billing import Unit
 
 CODE_MAX_CHARACTERS = 64
 # As providers write theirs; nothing else may get into the path of a question to one.
@@ -57,6 +58,14 @@ class Redeem(Input):
         min_length=1,
         max_length=CODE_MAX_CHARACTERS,
         metadata={"description": "Spaces, dashes and case don't matter."},
+    )
+
+
+class Redeemed(NewBalance):
+    EXAMPLE = {"success": True, "currentBalance": 101200, "unit": "tokens"}
+
+    unit = fields.String(
+        required=True, metadata={"enum": list(Unit), "description": "What the code was worth, and the balance is of."}
     )
 
 
