@@ -25,6 +25,7 @@ RESPONSE_BYTES = Histogram("http_response_size_bytes", "Size of response bodies"
 JOBS_ACCEPTED = Counter("chat_jobs_accepted_total", "Accepted jobs", ("channel", "model"))
 JOBS_FINAL = Counter("chat_jobs_total", "Final jobs", ("channel", "outcome"))
 JOB_SECONDS = Histogram("chat_job_seconds", "From acceptance to the final state", ("outcome",), buckets=_SECONDS)
+CHARGED = Counter("chat_charged_total", "What final jobs cost, in the unit of their meter", ("meter",))
 TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
@@ -58,6 +59,7 @@ class Metrics:
 
     def job_final(self, job: Job) -> None:
         JOBS_FINAL.labels(job.channel, job.status.value).inc()
+        CHARGED.labels(job.meter).inc(job.charged)
         if job.finished_at is not None:
             JOB_SECONDS.labels(job.status.value).observe((job.finished_at - job.created_at).total_seconds())
         if job.usage is not None:
