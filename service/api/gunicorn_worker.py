@@ -16,6 +16,7 @@ from uuid import uuid4
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from service.api import file_limit
 from service.api.sockets.registry import sockets_of
 from service.api.state import container_of
 from service.domain.texts import DEFAULT_LOCALE, text
@@ -30,6 +31,11 @@ class Worker(GeventWorker):
         super().__init__(*args, **kwargs)
         # Connections without a request, and the time limit that each waits with.
         self._idle: dict[gevent.Greenlet, gevent.Timeout] = {}
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        # Not before: only now is there a log of ours.
+        file_limit.allow(self.cfg.worker_connections)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
