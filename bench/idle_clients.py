@@ -1,7 +1,7 @@
 """Thousands of clients that only stay, in a process of its own so that they cost the others nothing: see `bench.idle`.
 
 Reads one JSON object from standard input: `{"port", "seconds", "heads": [head of a request, …]}`.
-Opens those connections on this machine, writes a line with how many there are, answers pings, and ends when the next
+Opens those connections on this machine, writes a line when all are settled, answers pings, and ends when the next
 line comes, or after so many seconds at the latest; the last line is how many were still open.
 """
 
@@ -19,7 +19,10 @@ IN_FLIGHT = 100
 PER_ADDRESS = 5_000
 IP_BIND_ADDRESS_NO_PORT = 24
 PING, PONG = b"\x89\x00", b"\x8a\x80\0\0\0\0"
-ACCEPTED = (b"HTTP/1.1 101", b"HTTP/1.1 200")
+# What a socket is asked, and answers with an error when it has made itself at home.
+HELLO = b"\x81\x82\0\0\0\0{}"
+SWITCHED = b"HTTP/1.1 101"
+SETTLED = (b"HTTP/1.1 200", b"VALIDATION_ERROR")
 
 
 class Clients:
@@ -65,9 +68,11 @@ class Clients:
 
     def _read(self, number: int, connection: socket.socket) -> None:
         data = connection.recv(65_536)
-        if number in self._unanswered:
+        if data.startswith(SWITCHED):
+            connection.sendall(HELLO)
+        elif number in self._unanswered and data != PING:
             self._unanswered.discard(number)
-            if not data.startswith(ACCEPTED):
+            if not any(mark in data for mark in SETTLED):
                 raise ConnectionError(f"refused: {data[:200]!r}")
         if not data:
             self._poll.unregister(connection)
