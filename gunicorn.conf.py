@@ -22,6 +22,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_connections = int(os.environ.get("WORKER_CONNECTIONS") or 10_000)
 
 graceful_timeout = 30
+# Of a process that hangs, and of a client that neither sends the rest of its request nor reads its answer.
 timeout = 60
 keepalive = 15
 

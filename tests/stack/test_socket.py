@@ -277,7 +277,7 @@ def test_somebody_elses_session_is_refused(talking: StackUnderTest, connect: Con
 
 def test_a_foreign_page_is_refused(talking: StackUnderTest, connect: Connect, second_web: Web) -> None:
     host = "127.0.0.1"  # as this client says it, without the port
-    for origin in ("https://evil.example.com", "null", f"http://{host}.evil.example.com"):
+    for origin in ("https://evil.example.com", "null", f"http://{host}.evil.example.com", "http://[", "//"):
         with pytest.raises(Refused) as refused:
             connect(headers={"Origin": origin})
         assert refused.value.status_code == 403
@@ -401,7 +401,12 @@ def test_a_browser_still_finds_the_documentation_at_the_root(talking: StackUnder
 def test_nothing_that_is_said_is_logged(talking: StackUnderTest, connect: Connect) -> None:
     person = talking.register()
     connect(person).say("хранить в тайне").has("done")
-    log = talking.web.log()
+    broken = f"GET /ws?token={person.token} HTTP/1.1\r\nAuthorization Bearer {person.token}\r\n\r\n"
+    host, port = talking.web.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(broken.encode())
+        assert b" 400 " in connection.recv(4096)
+    log = eventually(lambda: talking.web.log() if "Invalid HTTP Header" in talking.web.log() else "")
     assert "socket opened" in log
     assert "тайне" not in log
     assert person.token not in log
