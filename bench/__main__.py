@@ -211,6 +211,7 @@ def main() -> int:
             "job_lease_seconds": "30",
             "max_queue_length": "1000000",
             "upkeep_interval_seconds": "1",
+            "max_connections_per_account": "0",
             # As a deployment has them.
             "socket_ping_seconds": "25",
             "job_deadline_seconds": "90",

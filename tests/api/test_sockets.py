@@ -17,6 +17,7 @@ from service.api.sockets import talk as talks
 from service.api.sockets.connection import Connection
 from service.api.sockets.registry import OpenSockets
 from service.bootstrap import Container
+from tests.api.conftest import Caller
 from tests.core.support import accounts_with
 
 FRAME_BYTES = 300_000
@@ -141,7 +142,7 @@ def test_a_socket_that_comes_while_the_process_ends_is_told_to_leave(app: Flask)
     assert line.sent == []
 
 
-def test_who_one_is_is_looked_up_in_turn(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_one_is_is_looked_up_in_turn(app: Flask, user: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     @contextmanager
@@ -152,8 +153,9 @@ def test_who_one_is_is_looked_up_in_turn(app: Flask, monkeypatch: pytest.MonkeyP
 
     line = Line('{"type":"nonsense"}')
     with app.test_request_context("/ws"):
-        talk = talks.Talk(line, "a token")
-        monkeypatch.setattr(talk._caller, "actor", lambda: seen.append("is looked up"))
+        talk = talks.Talk(line, user.token)
+        look_up = talk._caller.actor
+        monkeypatch.setattr(talk._caller, "actor", lambda: seen.append("is looked up") or look_up())
         threading.Timer(0.2, talk.leave).start()
         assert talk(arriving(), None, None) == talks.GOING_AWAY
     assert seen == ["arrives", "is looked up", "has arrived"]

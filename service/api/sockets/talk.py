@@ -16,6 +16,7 @@ import structlog
 from simple_websocket import ConnectionClosed
 
 from service.api.arguments import KIB
+from service.api.auth import client_address
 from service.api.errors import STATUSES
 from service.api.sockets import frames
 from service.api.sockets.callers import Caller
@@ -24,6 +25,7 @@ from service.api.state import locale, services
 from service.domain.accounts import Actor
 from service.domain.errors import InternalError, JobRunning, ServiceError, Unauthorized, Unavailable
 from service.domain.jobs import Job
+from service.usecases.connections import names_of, names_of_nobody
 from service.usecases.follow import Chunk, Departure, Ended
 from service.usecases.jobs import check_message
 
@@ -44,6 +46,7 @@ class Talk:
         self._running: Job | None = None
         self._leaving = False
         self._departure = Departure()
+        self._place = self._container.connections.nowhere()
         self.messages = 0
 
     def leave(self) -> None:
@@ -54,13 +57,14 @@ class Talk:
     def end(self) -> None:
         """The client is gone: nobody need follow its answer any more. Returns at once."""
         self._departure.announce()
+        self._place.leave()
 
     def __call__(self, arriving: AbstractContextManager[object], session_id: str | None, after: int | None) -> int:
         """Talk until somebody ends it; the code to close with. Who it is is looked up while `arriving`."""
         with arriving:
             refusal = self._begin(session_id, after)
         if refusal is not None:
-            return LATER if STATUSES[refusal.code] >= HTTPStatus.INTERNAL_SERVER_ERROR else POLICY
+            return LATER if STATUSES[refusal.code] >= HTTPStatus.TOO_MANY_REQUESTS else POLICY
         named_until = time.monotonic() + NAMELESS_SECONDS
         while not self._leaving:
             patience = named_until - time.monotonic() if self._needs_name else None
@@ -78,11 +82,16 @@ class Talk:
 
     def _begin(self, session_id: str | None, after: int | None) -> ServiceError | None:
         """Check what the socket came with, and go on where the client left. Returns why it may not stay."""
-        if not self._caller.is_known:
-            return None if session_id is None else self._attempt(self._caller.actor)
-        return self._attempt(lambda: self._resume(self._caller.actor(), session_id, after))
+        if self._caller.is_known or session_id is not None:
+            return self._attempt(lambda: self._resume(self._caller.actor(), session_id, after))
+        return self._attempt(lambda: self._place.move(names_of_nobody(client_address())))
+
+    def _admit(self, actor: Actor) -> None:
+        """Count the socket among this one's connections. Raises RateLimited."""
+        self._place.move(names_of(actor))
 
     def _resume(self, actor: Actor, session_id: str | None, after: int | None) -> None:
+        self._admit(actor)
         if session_id is not None:
             self._container.talks.check_session(actor, session_id)
         if after is None:
@@ -97,13 +106,15 @@ class Talk:
             self._stop()
         elif frame.type == frames.AUTH:
             running = self._running
-            self._caller.log_in(frame.text, None if running is None else running.account_id)
+            self._caller.log_in(frame.text, None if running is None else running.account_id, self._admit)
         else:
             if self._running is not None:
                 raise JobRunning()
             # Before somebody becomes a guest for it.
             check_message(frame.text)
-            job = self._container.talks.say(self._caller.actor_or_guest(), frame.text)
+            actor = self._caller.actor_or_guest()
+            self._admit(actor)
+            job = self._container.talks.say(actor, frame.text)
             self.messages += 1
             self._follow(job, 0)
 

@@ -14,6 +14,7 @@ from service.api.jobs import POLL_SECONDS, accepted, job_body, job_summary
 from service.api.quota import tell_quota
 from service.api.schemas import Accepted, Job, JobFilter
 from service.api.state import services
+from service.api.staying import streaming, waiting
 from service.domain.accounts import Actor
 from service.domain.chat import ChatMessage
 from service.domain.jobs import Job as DomainJob
@@ -47,11 +48,15 @@ def ask(question: dict[str, Any], *, actor: Actor) -> Any:
     tell_quota(actor, question["user_id"])
     wanted = preference()
     seconds = wanted.seconds(_wait_seconds(actor))
-    job = services().jobs.submit(actor, _submission(question, actor))
+    submission = _submission(question, actor)
     if events.wants_events():
-        return events.follow(job, events.last_event_id())
-    if seconds > 0:
-        job = _wait(actor, job, seconds)
+        return streaming(
+            actor, lambda: events.follow(services().jobs.submit(actor, submission), events.last_event_id())
+        )
+    with waiting(actor, seconds):
+        job = services().jobs.submit(actor, submission)
+        if seconds > 0:
+            job = _wait(actor, job, seconds)
     return _answer(actor, job, wanted, waited=seconds > 0)
 
 
@@ -76,7 +81,7 @@ def list_jobs(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<job_id>", methods=["GET"])
 @authenticated("owner", Scope.CHAT)
-@fails_with(404)
+@fails_with(404, 429)
 @blueprint.arguments(Wait, location="query")
 @blueprint.response(200, Job, description="The job as it is; a failed one has `error`")
 def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -84,7 +89,8 @@ def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[s
 
     With `?wait=N` the answer comes when the job is final, or after N seconds.
     """
-    job = services().jobs.wait(actor, job_id, query["wait"])
+    with waiting(actor, query["wait"]):
+        job = services().jobs.wait(actor, job_id, query["wait"])
     headers = {} if job.status.is_final else {"Retry-After": str(POLL_SECONDS)}
     return _body(job, actor), 200, headers
 
@@ -105,7 +111,7 @@ def cancel_job(*, actor: Actor, job_id: str) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<job_id>/events", methods=["GET"])
 @authenticated("owner", Scope.CHAT)
-@fails_with(404)
+@fails_with(404, 429)
 @takes_header("Last-Event-ID")
 @blueprint.arguments(After, location="query")
 @blueprint.response(
@@ -125,7 +131,7 @@ def follow_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> Response:
     """
     job = services().jobs.get(actor, job_id)
     after = query["after"]
-    return events.follow(job, events.last_event_id() if after is None else after)
+    return streaming(actor, lambda: events.follow(job, events.last_event_id() if after is None else after))
 
 
 def _submission(question: dict[str, Any], actor: Actor) -> Submission:
