@@ -5,6 +5,7 @@ The stand-in's journal is the stack's: a question here must hold no words by whi
 
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -361,6 +362,30 @@ def test_nobody_follows_for_a_client_that_left(talking: StackUnderTest, connect:
         page.socket.sock.shutdown(socket.SHUT_RDWR)
     eventually(lambda: open_now(talking, "streams") == 0, 3)
     talking.upstream.release(question)
+
+
+def test_nothing_is_left_of_clients_that_vanish(talking: StackUnderTest) -> None:
+    hold(talking, "I vanish")
+    people = [talking.register() for _ in range(40)]
+    eventually(lambda: open_now(talking, "activeConnections") == 0)
+    before = held_by(talking.web)
+    pages = [Page(talking.web.url, f"/?token={person.token}").say("I vanish") for person in people]
+    for page in pages:
+        page.has_seen(len(THREE_WORDS))
+    assert open_now(talking, "activeConnections") == 80, "a socket and what it follows"
+    for page in pages:
+        page.socket.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        page.socket.sock.shutdown(socket.SHUT_RD)
+        page.socket.sock.close()
+    eventually(lambda: open_now(talking, "activeConnections") == 0, 5)
+    eventually(lambda: held_by(talking.web) <= before)
+    talking.upstream.release("I vanish")
+
+
+def held_by(web: Web) -> int:
+    """How many connections of clients the kernel keeps for this process: established, or left by the client alone."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(row[1].endswith(f":{web.port:04X}") and row[3] in ("01", "08") for row in rows)
 
 
 def test_a_flood_of_frames_keeps_nobody_waiting(talking: StackUnderTest, connect: Connect) -> None:
