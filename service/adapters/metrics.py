@@ -36,6 +36,7 @@ FIRST_SHOWN_SECONDS = Histogram(
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 SOCKETS_OPEN = Gauge("sockets_open", "WebSockets that are open", multiprocess_mode="livesum")
+CONNECTIONS_REFUSED = Counter("connections_refused_total", "Connections beyond somebody's limit", ("by",))
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
@@ -72,6 +73,9 @@ class Metrics:
 
     def streams_open(self, change: int) -> None:
         STREAMS_OPEN.inc(change)
+
+    def connection_refused(self, by: str) -> None:
+        CONNECTIONS_REFUSED.labels(by).inc()
 
     def sockets_open(self, change: int) -> None:
         SOCKETS_OPEN.inc(change)
