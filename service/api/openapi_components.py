@@ -18,6 +18,7 @@ PATH_EXAMPLES = {
     "apiKey": EXAMPLE_SECRET,
     "linkId": EXAMPLE_ID,
     "sessionId": EXAMPLE_ID,
+    "messageId": f"{EXAMPLE_JOB_ID}:user",
     "chatId": EXAMPLE_ID,
     "trackId": EXAMPLE_ID,
     "userId": EXAMPLE_ID,

@@ -27,11 +27,13 @@ from service.usecases.accounts import AccountPolicy, AccountService
 from service.usecases.admin import AdminService
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
+from service.usecases.branches import BranchService
 from service.usecases.completions import CompletionService
 from service.usecases.connections import Connections
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
+from service.usecases.erase import EraseService
 from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
@@ -69,6 +71,8 @@ class Container:
     completions: CompletionService
     contexts: ContextService
     dialogs: DialogService
+    branches: BranchService
+    erase: EraseService
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
@@ -98,6 +102,15 @@ def build(settings: Settings) -> Container:
     keys = MongoKeys()
     places = Places(dialogs=outside.dialogs, clock=outside.clock)
     jobs = _job_service(settings, outside, owners, replays, places)
+    dialogs = DialogService(dialogs=outside.dialogs, owners=owners, places=places, clock=outside.clock)
+    erase = EraseService(
+        erasures=outside.erasures,
+        dialogs=dialogs,
+        jobs=jobs,
+        writer=outside.answer_writer,
+        clock=outside.clock,
+        outages=OUTAGES,
+    )
     figures = FiguresService(
         accounts=outside.accounts,
         usage=outside.reports,
@@ -147,7 +160,16 @@ def build(settings: Settings) -> Container:
             count_tokens=count_tokens,
             history_messages=settings.max_history_length,
         ),
-        dialogs=DialogService(dialogs=outside.dialogs, owners=owners, places=places, clock=outside.clock),
+        dialogs=dialogs,
+        branches=BranchService(
+            store=outside.dialogs,
+            branches=outside.branches,
+            dialogs=dialogs,
+            jobs=jobs,
+            job_store=outside.jobs,
+            history_messages=settings.max_history_length,
+        ),
+        erase=erase,
         billing=BillingService(
             owners=owners, accounts=outside.accounts, money=outside.money, deposits=deposits, usage=outside.reports
         ),
@@ -216,6 +238,7 @@ def build(settings: Settings) -> Container:
             delivery_bell=outside.delivery_bell,
             telemetry=outside.metrics,
             open_jobs=outside.open_jobs,
+            erase=erase,
             outages=OUTAGES,
             holder=outside.worker_id,
             lease_seconds=UPKEEP_LEASE_SECONDS,

@@ -17,10 +17,12 @@ from service.adapters.crash import CrashPoints
 from service.adapters.metrics import Metrics
 from service.adapters.mongo import connection
 from service.adapters.mongo.accounts import MongoAccounts
+from service.adapters.mongo.branches import MongoBranches
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
+from service.adapters.mongo.erasures import MongoErasures
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
 from service.adapters.mongo.money import MongoMoney
@@ -68,6 +70,8 @@ class Outside:
     accounts: ports.Accounts
     jobs: ports.Jobs
     dialogs: ports.Dialogs
+    branches: ports.Branches
+    erasures: ports.Erasures
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -129,6 +133,8 @@ def connect(settings: Settings) -> Outside:
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
         dialogs=MongoDialogs(transactions),
+        branches=MongoBranches(transactions),
+        erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),

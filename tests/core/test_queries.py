@@ -35,6 +35,7 @@ from service.domain.plans import Plan
 from service.domain.tracks import TrackStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
+from service.usecases.branches import Repeat
 from service.usecases.dialogs import SessionFilter
 from service.usecases.keys import NewKey
 from service.usecases.places import NewSession
@@ -50,7 +51,7 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
 GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
-GROWING |= {"chats", "branches", "tracks", "modules", "tutor_configs"}
+GROWING |= {"chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -312,6 +313,31 @@ def use_dialogs(container: Container, anna: Actor) -> None:
     message = dialogs._dialogs.message(f"{job.id}:assistant")
     assert message is not None
     dialogs._dialogs.siblings(chat.id, {message.parent_id, None})
+    for repeated in (container.branches.regenerate, container.branches.regenerate):
+        again = repeated(anna, message.id, Repeat(channel="api"))
+        container.run(again.id)
+        message = dialogs._dialogs.message(f"{again.id}:assistant") or message
+    container.branches.select(anna, f"{job.id}:user")
+    container.branches.select(anna, message.id)
+
+
+def use_erasing(container: Container, db: Database, anna: Actor) -> None:
+    for track in ("a", "b"):
+        ask(container, anna, new_session=NewSession(track_id=track))
+    container.erase.sessions_of_track("a")
+    ask(container, anna)
+    container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
+    ask(container, anna)
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    container.upkeep()
+    erasures = container.erase._erasures
+    erasures.sessions_of_account(anna.account_id, A_PAGE)
+    ask(container, anna, new_session=NewSession(track_id="c"))
+    (session,) = erasures.sessions_of_track("c", A_PAGE)
+    erasure = erasures.begin(session, "x")
+    assert erasure is not None
+    erasures.due_again(erasure, 0)
 
 
 @pytest.fixture
@@ -335,6 +361,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_tracks(container, db, anna)
     use_webhooks(container, anna)
     use_dialogs(container, anna)
+    use_erasing(container, db, anna)
     return container
 
 

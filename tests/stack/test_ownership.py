@@ -87,7 +87,6 @@ class Cast:
     """
 
     db: Database
-
     people: dict[str, Person]
     job_id: str
     program: Program
@@ -110,7 +109,7 @@ def routes(stack: StackUnderTest) -> list[Route]:
         for method, operation in methods.items()
         if method in METHODS
     ]
-    # What one route deletes the others still need.
+    # What deletes the thing that others are about comes after them.
     return sorted(found, key=lambda route: route.method == "delete")
 
 
@@ -175,8 +174,10 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, 
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
     ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
+    said = "user" if route.path.endswith("/edit") else "assistant"
     job = cast.db.jobs.find_one({"_id": job_id}) or {}
     ids |= {"sessionId": job["session_id"], "chatId": job["chat_id"]}
+    ids["messageId"] = f"{job_id}:{said}"
     path = route.path.format(userId=user_id, jobId=job_id, trackId=track_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     body |= dict.fromkeys(OWNER_NAMES & route.fields, user_id)

@@ -4,7 +4,9 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.branches import Branches
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
+from service.usecases.ports.erasures import Erasures, FinalJob
 from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
@@ -92,6 +94,7 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "Balances",
+    "Branches",
     "Breaker",
     "Catalog",
     "ChatAnswer",
@@ -107,8 +110,10 @@ __all__ = [
     "Dialogs",
     "Doorbell",
     "Endpoints",
+    "Erasures",
     "Figures",
     "FiguresStore",
+    "FinalJob",
     "Followed",
     "FoundKey",
     "Idempotency",

@@ -2,6 +2,11 @@
 platform does."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.dialogs import chats, sessions
+from service.api.blueprints.dialogs import chats, deletion, messages, sessions
 
-BLUEPRINTS: tuple[ApiBlueprint, ...] = (sessions.blueprint, chats.blueprint)
+BLUEPRINTS: tuple[ApiBlueprint, ...] = (
+    sessions.blueprint,
+    chats.blueprint,
+    messages.blueprint,
+    deletion.blueprint,
+)
