@@ -18,6 +18,7 @@ from service.api.state import locale, services, state
 from service.domain.errors import (
     InsufficientTokens,
     InternalError,
+    NoCredits,
     NotFound,
     ServiceError,
     TokenExpired,
@@ -45,6 +46,7 @@ STATUSES: Mapping[str, HTTPStatus] = {
     "TOKEN_EXPIRED": HTTPStatus.UNAUTHORIZED,
     "BAD_CREDENTIALS": HTTPStatus.UNAUTHORIZED,
     "INSUFFICIENT_TOKENS": HTTPStatus.PAYMENT_REQUIRED,
+    "NO_CREDITS": HTTPStatus.PAYMENT_REQUIRED,
     "FORBIDDEN": HTTPStatus.FORBIDDEN,
     "ACCOUNT_BLOCKED": HTTPStatus.FORBIDDEN,
     "TOPUP_UNAVAILABLE": HTTPStatus.FORBIDDEN,
@@ -176,7 +178,7 @@ def text_params(error: ServiceError, retry_after: int | None) -> dict[str, Any]:
 
 
 def _top_up(error: ServiceError) -> dict[str, str]:
-    return {"topUpUrl": services().settings.top_up_url} if isinstance(error, InsufficientTokens) else {}
+    return {"topUpUrl": services().settings.top_up_url} if isinstance(error, InsufficientTokens | NoCredits) else {}
 
 
 def _job_failed(failed: JobFailed) -> Response:

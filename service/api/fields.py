@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 Messages = dict[str, str | list[Any] | dict[Any, Any]]
 
@@ -145,19 +145,6 @@ class FlatObject(fields.Dict):
         return value
 
 
-class NotYet(fields.Field[None]):
-    """A documented field that this release can't honour: refused with a reason, rather than ignored."""
-
-    default_error_messages: Messages = {**_COMMON}
-
-    def __init__(self, reason: str, **options: Any) -> None:
-        super().__init__(load_default=None, **options)
-        self._reason = reason
-
-    def _deserialize(self, *_args: Any, **_options: Any) -> None:
-        raise ValidationError(self._reason)
-
-
 class Moment(fields.DateTime):
     """Output only: UTC in whole seconds, `2024-01-15T10:00:00Z`."""
 
@@ -181,7 +168,9 @@ class Output(Schema):
 
 
 class Input(Output):
-    """Base of request schemas."""
+    """Base of request schemas. Of the keys in `ONE_OF` exactly one is needed."""
+
+    ONE_OF: ClassVar[tuple[str, ...]] = ()
 
     error_messages: dict[str, str] = {"type": "not_object"}
 
@@ -196,6 +185,13 @@ class Input(Output):
                 if key not in renamed and spelling in renamed:
                     renamed[key] = renamed[spelling]
         return renamed
+
+    @validates_schema
+    def _has_one(self, data: dict[str, Any], **_options: Any) -> None:
+        given = [key for key in self.ONE_OF if data.get(key) is not None]
+        if self.ONE_OF and len(given) != 1:
+            complaint = f"one_of:{', '.join(self.ONE_OF)}" if given else "required"
+            raise ValidationError(complaint, field_name=given[-1] if given else self.ONE_OF[0])
 
     @property
     def is_flat(self) -> bool:

@@ -36,6 +36,7 @@ def job_summary(job: Job, actor: Actor) -> dict[str, Any]:
         "user_id": actor.name_of(job.account_id, job.external_user_id, job.end_user_id),
         "status": job.status.value,
         "assistant": job.assistant,
+        "meter": job.meter,
         "model": job.model,
         "usage": job.usage,
         "tokens_used": None if job.usage is None else job.usage.total_tokens,

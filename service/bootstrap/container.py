@@ -28,15 +28,18 @@ from service.usecases.admin import AdminService
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
 from service.usecases.completions import CompletionService
+from service.usecases.connections import Connections
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
+from service.usecases.dialogs import DialogService
 from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
-from service.usecases.limits import AskLimits, Throttle
+from service.usecases.limits import AskLimits, DayLimits, Throttle
 from service.usecases.links import LinkService
 from service.usecases.owners import Owners
+from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
 from service.usecases.talks import TalkService
@@ -62,8 +65,10 @@ class Container:
     jobs: JobService
     follow: FollowService
     talks: TalkService
+    connections: Connections
     completions: CompletionService
     contexts: ContextService
+    dialogs: DialogService
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
@@ -91,7 +96,8 @@ def build(settings: Settings) -> Container:
     auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
     owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
     keys = MongoKeys()
-    jobs = _job_service(settings, outside, owners, replays)
+    places = Places(dialogs=outside.dialogs, clock=outside.clock)
+    jobs = _job_service(settings, outside, owners, replays, places)
     figures = FiguresService(
         accounts=outside.accounts,
         usage=outside.reports,
@@ -121,20 +127,27 @@ def build(settings: Settings) -> Container:
         ),
         talks=TalkService(
             jobs=jobs,
-            sessions=outside.sessions,
+            places=places,
             pauses=outside.pauses,
             pause_milliseconds=settings.rate_limit_ms,
+        ),
+        connections=Connections(
+            per_account=settings.max_connections_per_account,
+            per_key=settings.key_max_connections,
+            telemetry=outside.metrics,
         ),
         completions=CompletionService(
             jobs=jobs, catalog=outside.catalog, clock=outside.clock, count_tokens=count_tokens
         ),
         contexts=ContextService(
-            sessions=outside.sessions,
+            dialogs=outside.dialogs,
+            places=places,
             catalog=outside.catalog,
             owners=owners,
             count_tokens=count_tokens,
             history_messages=settings.max_history_length,
         ),
+        dialogs=DialogService(dialogs=outside.dialogs, owners=owners, places=places, clock=outside.clock),
         billing=BillingService(
             owners=owners, accounts=outside.accounts, money=outside.money, deposits=deposits, usage=outside.reports
         ),
@@ -142,7 +155,7 @@ def build(settings: Settings) -> Container:
             accounts=outside.accounts,
             money=outside.money,
             deposits=deposits,
-            sessions=outside.sessions,
+            dialogs=outside.dialogs,
             jobs=outside.jobs,
             job_service=jobs,
             figures=figures,
@@ -238,12 +251,13 @@ def _account_service(settings: Settings, outside: Outside) -> AccountService:
     )
 
 
-def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: Replays) -> JobService:
+def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: Replays, places: Places) -> JobService:
     return JobService(
         owners=owners,
         jobs=outside.jobs,
         money=outside.money,
-        sessions=outside.sessions,
+        places=places,
+        accounts=outside.accounts,
         catalog=outside.catalog,
         replays=replays,
         throttle=Throttle(
@@ -260,6 +274,11 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
                 account_jobs=settings.max_open_jobs,
                 key_jobs=settings.key_max_open_jobs,
                 model_jobs=settings.model_max_open_jobs,
+            ),
+            days=DayLimits(
+                guest=settings.guest_messages_per_day,
+                guest_address=settings.guest_messages_per_day_and_address,
+                unlimited=settings.fair_use_per_day,
             ),
         ),
         breaker=outside.breaker,

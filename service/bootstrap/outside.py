@@ -19,6 +19,7 @@ from service.adapters.mongo import connection
 from service.adapters.mongo.accounts import MongoAccounts
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
+from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
@@ -26,7 +27,6 @@ from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
-from service.adapters.mongo.sessions import MongoSessions
 from service.adapters.mongo.tracks import MongoTracks
 from service.adapters.mongo.tutor_configs import MongoTutorConfigs
 from service.adapters.openai.upstream import OpenAIUpstream
@@ -67,7 +67,7 @@ class Outside:
     money: ports.Money
     accounts: ports.Accounts
     jobs: ports.Jobs
-    sessions: ports.Sessions
+    dialogs: ports.Dialogs
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -105,7 +105,8 @@ def connect(settings: Settings) -> Outside:
     transactions = connection.Transactions(
         mongo, timeout_seconds=settings.mongodb_timeout_seconds, before_commit=crash.at("transaction.commit:before")
     )
-    money = MongoMoney(transactions)
+    clock = SystemClock()
+    money = MongoMoney(transactions, settings.plan_policy, clock)
     metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
     events: ports.JobEvents = crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events")
@@ -127,7 +128,7 @@ def connect(settings: Settings) -> Outside:
         money=armed_money,
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
-        sessions=MongoSessions(),
+        dialogs=MongoDialogs(transactions),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),
@@ -155,7 +156,7 @@ def connect(settings: Settings) -> Outside:
         test_payments=test_pay,
         upstream=crash.armed(upstream, "upstream"),
         withdrawals=BackgroundWithdrawals(jobs=jobs, money=armed_money, outages=OUTAGES),
-        clock=SystemClock(),
+        clock=clock,
         worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
     )
 

@@ -79,6 +79,16 @@ class InsufficientTokens(ServiceError):
         super().__init__(params=amounts, extra=amounts)
 
 
+class NoCredits(ServiceError):
+    """The plan's credits of this month and the extra ones are used up. Amounts are credits."""
+
+    code = "NO_CREDITS"
+
+    def __init__(self, *, required: int, available: int, held: int) -> None:
+        amounts = {"required": required, "available": available, "held": held}
+        super().__init__(params=amounts, extra=amounts)
+
+
 class Forbidden(ServiceError):
     code = "FORBIDDEN"
 

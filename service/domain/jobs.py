@@ -7,8 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from service.domain.billing import Charge, PriceWeights
+from service.domain.billing import Charge, Meter, PriceWeights, charge
 from service.domain.chat import ChatMessage, Usage
+from service.domain.dialogs import Dialog, Fork
 
 # The code of a job whose worker was lost, or had to end, after something of the answer was shown or too often.
 INTERRUPTED = "INTERRUPTED"
@@ -37,19 +38,23 @@ class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
     `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message; of a program
-    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id`. `options` are those
+    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id` and no `chat_id`. An
+    `exclusive` one is the only open job of its chat. With a `fork` its turn begins a branch there. `options` are those
     of `service/domain/options.py`. `attempt` counts claims and is the fence: a write of an older attempt matches
     nothing. `handed_back` counts those that a worker gave back because it was told to end. `context_version` is the
-    session's at acceptance; the answer joins the saved context only if that is still the one, unless
+    chat's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
     program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
     `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
-    them. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have
-    seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job that did
-    not succeed `answer` is what was shown until then. Tokens are whole numbers. `output_format` is one of
-    `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces. `error_reason`
-    says more about an `error_code` where there is more to say.
-    `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
+    them. `hold` is kept for it in the wallet `wallet_id`, and `charged` and `balance_after` are of its `meter`'s unit:
+    tokens, or credits; `balance_after` is None where nothing limits them. `period_starts_at` says from which month
+    held credits are. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients
+    may have seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job
+    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers. `output_format` is
+    one of `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces.
+    `error_reason` says more about an `error_code` where there is more to say.
+    Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
+    webhook delivery is due, right after it was settled.
     """
 
     id: str
@@ -66,7 +71,7 @@ class Job:
     prompt: tuple[ChatMessage, ...]
     prompt_tokens: int
     output_tokens: int
-    hold_tokens: int
+    hold: int
     created_at: datetime
     context_version: int = 0
     replaces_context: bool = False
@@ -93,6 +98,12 @@ class Job:
     end_user_id: str | None = None
     program_id: str | None = None
     locale: str | None = None
+    chat_id: str | None = None
+    exclusive: bool = False
+    fork: Fork | None = None
+    opens: Dialog | None = None
+    wallet_id: str = ""
+    period_starts_at: datetime | None = None
     output_format: str | None = None
     destinations: tuple[str, ...] = ()
 
@@ -125,6 +136,11 @@ class Job:
         if self.answer is not None and self.is_answered:
             dialog += (ChatMessage("assistant", self.answer),)
         return dialog[-max_messages:]
+
+
+def charge_for(job: Job, usage: Usage) -> Charge:
+    """What an answer that used this costs its account. One that isn't paid for in tokens costs what is held for it."""
+    return charge(usage, job.weights, job.hold) if job.meter == Meter.TOKENS else Charge(job.hold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import structlog
 from service.domain import options as request_options
 from service.domain import structured
 from service.domain.accounts import Actor
+from service.domain.billing import Meter, meter_of
 from service.domain.callback_urls import CallbackPolicy
 from service.domain.catalog import Assistant, ChatModel
 from service.domain.chat import (
@@ -19,6 +20,7 @@ from service.domain.chat import (
     prompt_tokens,
     window,
 )
+from service.domain.dialogs import Fork
 from service.domain.errors import (
     AccountLinked,
     InvalidMessage,
@@ -32,6 +34,7 @@ from service.domain.jobs import Job, JobStatus, cancelled
 from service.usecases import ports
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
+from service.usecases.places import NOWHERE, NewSession, Place, Places
 from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,9 @@ class Submission:
     """One question. `context` is the client's own history, or None to continue the saved one.
 
     `assistant` None means the key's, or the one called `chat`. With `stream` the answer is shown while it is written.
+    It is said in the party's default dialog, or in the chat or session that is named, or in a new session. `fork` says
+    where in that chat it begins a branch; then `context` is what is before it there. A `stateless` one is said nowhere:
+    `context` is all that it continues, and nothing of it is kept but the job.
     """
 
     message: str
@@ -65,6 +71,11 @@ class Submission:
     callback_url: str | None = None
     idempotency: ports.IdempotencyKey | None = None
     stream: bool = False
+    session_id: str | None = None
+    chat_id: str | None = None
+    new_session: NewSession | None = None
+    fork: Fork | None = None
+    stateless: bool = False
 
 
 class JobService:
@@ -74,7 +85,8 @@ class JobService:
         owners: Owners,
         jobs: ports.Jobs,
         money: ports.Money,
-        sessions: ports.Sessions,
+        places: Places,
+        accounts: ports.Accounts,
         catalog: ports.Catalog,
         replays: Replays,
         throttle: Throttle,
@@ -93,7 +105,8 @@ class JobService:
         self._owners = owners
         self._jobs = jobs
         self._money = money
-        self._sessions = sessions
+        self._places = places
+        self._accounts = accounts
         self._catalog = catalog
         self._replays = replays
         self._throttle = throttle
@@ -112,8 +125,9 @@ class JobService:
     def submit(self, actor: Actor, submission: Submission) -> Job:
         """Accept a question durably: the job and its hold are committed when this returns.
 
-        Raises Forbidden, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded, Unavailable,
-        InsufficientTokens, IdempotencyMismatch. With a known idempotency key it returns the earlier job as it is now.
+        Raises Forbidden, NotFound, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded,
+        Unavailable, InsufficientTokens, NoCredits, JobRunning, IdempotencyMismatch. With a known idempotency key it
+        returns the earlier job as it is now.
         """
         return self.on_behalf(actor, submission.user_id, lambda party: self.accept(actor, party, submission))
 
@@ -141,7 +155,7 @@ class JobService:
             party.account_id,
             submission.idempotency,
             model,
-            lambda: self._draft(actor, party, submission, assistant, model),
+            lambda: self._metered(actor, party, self._draft(actor, party, submission, assistant, model)),
         )
 
     def earlier(self, idempotency: ports.IdempotencyKey | None) -> Job | None:
@@ -177,7 +191,7 @@ class JobService:
         except Exception:
             self._throttle.leave(job.id)
             raise
-        log.info("job accepted", job_id=job.id, hold_tokens=job.hold_tokens, model=job.model, channel=job.channel)
+        log.info("job accepted", job_id=job.id, hold=job.hold, meter=job.meter, model=job.model, channel=job.channel)
         self._telemetry.job_accepted(job)
         self._doorbell.ring([job.id])
         return job
@@ -244,7 +258,7 @@ class JobService:
 
     def _offer(self, assistant_id: str) -> tuple[Assistant, ChatModel]:
         assistant = self._catalog.assistant(assistant_id)
-        if assistant is None or assistant.meter != "tokens":
+        if assistant is None:
             raise ValidationFailed(details={"assistant": ["unknown_assistant"]})
         model = self._catalog.model(assistant.model)
         if model is None:
@@ -253,14 +267,29 @@ class JobService:
             raise Unavailable(f"assistant {assistant.id} names no known format: {assistant.response_format}")
         return assistant, model
 
+    def _metered(self, actor: Actor, party: Party, job: Job) -> Job:
+        """The job with the meter that it has for who asks; what costs them nothing is counted. Raises RateLimited."""
+        meter = meter_of(job.meter, is_guest=party.is_guest)
+        if meter is Meter.FREE:
+            self._throttle.free(actor, job.account_id)
+        elif meter is Meter.CREDITS and self._is_unlimited(job.account_id):
+            self._throttle.fair_use(job.account_id)
+        return replace(job, meter=meter)
+
+    def _is_unlimited(self, account_id: str) -> bool:
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise NotFound("account")
+        return self._money.credits(account).unlimited
+
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
-        session = self._sessions.ensure(party.account_id, party.dialog_id, submission.channel)
+        place = self._place(party, submission)
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
         asked = structured.options(assistant.response_format)
         fixed = prompt_tokens((persona, question), self._count) + request_options.prompt_tokens(asked, self._count)
         history = window(
-            session.context if submission.context is None else submission.context,
+            place.context if submission.context is None else submission.context,
             max_messages=min(assistant.history_messages, self._limits.history_messages),
             budget_tokens=model.context_tokens - assistant.output_tokens - fixed,
             count=self._count,
@@ -269,7 +298,11 @@ class JobService:
         return Job(
             id=uuid4().hex,
             account_id=party.account_id,
-            session_id=session.id,
+            session_id=place.session_id,
+            chat_id=place.chat_id,
+            exclusive=place.exclusive,
+            fork=submission.fork,
+            opens=place.opens,
             assistant=assistant.id,
             meter=assistant.meter,
             channel=submission.channel,
@@ -281,9 +314,9 @@ class JobService:
             prompt=(persona, *history, question),
             prompt_tokens=counted,
             output_tokens=min(assistant.output_tokens, model.output_tokens),
-            hold_tokens=0,
+            hold=0,
             created_at=self._clock.now(),
-            context_version=session.context_version,
+            context_version=place.context_version,
             replaces_context=submission.context is not None,
             # Of a structured answer a part is of no use, and it may turn out to be none.
             stream=submission.stream and assistant.response_format is None,
@@ -296,6 +329,16 @@ class JobService:
             actor_id=actor.record_id,
             output_format=assistant.response_format,
         )
+
+    def _place(self, party: Party, submission: Submission) -> Place:
+        if submission.stateless:
+            return NOWHERE
+        if submission.new_session is not None:
+            return self._places.new(party, submission.channel, submission.new_session)
+        named = submission.chat_id or submission.session_id
+        if named is not None:
+            return self._places.named(party, named, submission.session_id)
+        return self._places.default(party, submission.channel)
 
 
 def _assistant(actor: Actor, submission: Submission) -> str:

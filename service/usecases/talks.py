@@ -7,8 +7,12 @@ from service.domain.errors import Forbidden, RateLimited
 from service.domain.jobs import Job
 from service.usecases import ports
 from service.usecases.jobs import JobService, Submission, check_message
+from service.usecases.owners import Party
+from service.usecases.places import Places
 
 CHANNEL = "socket"
+# Free for guests, within limits.
+ASSISTANT = "stream"
 # Among so many of the newest questions of an account the last one of a talk is looked for.
 LOOK_BACK = 20
 
@@ -18,12 +22,12 @@ class TalkService:
         self,
         *,
         jobs: JobService,
-        sessions: ports.Sessions,
+        places: Places,
         pauses: ports.Pauses,
         pause_milliseconds: int,
     ) -> None:
         self._jobs = jobs
-        self._sessions = sessions
+        self._places = places
         self._pauses = pauses
         self._pause_milliseconds = pause_milliseconds
 
@@ -38,7 +42,7 @@ class TalkService:
         if actor.role is Role.GUEST:
             # Else a new guest for each message would need no pause.
             self._pause("address", actor.address)
-        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, stream=True))
+        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, assistant=ASSISTANT, stream=True))
 
     def stop(self, actor: Actor, job_id: str) -> None:
         """Stop an answer, as `JobService.cancel` does."""
@@ -46,8 +50,7 @@ class TalkService:
 
     def check_session(self, actor: Actor, session_id: str) -> None:
         """Raises Forbidden unless this is the actor's own dialog; what doesn't exist is nobody's."""
-        session = self._sessions.find(actor.account_id, None)
-        if session is None or session.id != session_id:
+        if self._places.default(Party(actor.account_id), CHANNEL).session_id != session_id:
             raise Forbidden("not a session of this account")
 
     def last(self, actor: Actor) -> Job | None:

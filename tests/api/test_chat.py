@@ -1,8 +1,7 @@
 """`/api/chat` over HTTP: what a client may ask, and the ways to the answer."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,35 +11,11 @@ from devstack.upstream_control import UpstreamControl
 from service.api.app import create_app
 from service.api.headers import Preference, parse_prefer
 from service.bootstrap import Container
-from service.domain.accounts import Actor, Role
-from service.domain.jobs import JobStatus
 from service.settings import Settings
-from service.usecases.ports import JobQuery
 from tests.api.conftest import Caller, NewCaller
 
 CHAT = "/api/chat"
 ACCEPTED_KEYS = {"jobId", "status", "pollUrl", "eventsUrl", "createdAt"}
-
-
-@pytest.fixture
-def worker(container: Container) -> Iterator[Callable[[], None]]:
-    """Starts somebody who runs what is queued until the test ends."""
-    stop, threads = threading.Event(), []
-    root = Actor(account_id="test", role=Role.ADMIN, request_id="test-request")
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            for job in container.admin.jobs(root, JobQuery(status=JobStatus.QUEUED, limit=100)).items:
-                container.run(job.id)
-
-    def start() -> None:
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join()
 
 
 def ask(caller: Caller, message: str = "hello", key: str | None = None, prefer: str = "", **body: Any) -> Any:
@@ -98,7 +73,8 @@ def test_a_queued_job_says_when_to_ask_again(user: Caller) -> None:
     [
         {},
         {"userId": "x"},
-        {"messages": [{"role": "user", "content": "hello"}]},
+        {"message": None},
+        {"messages": None},
     ],
 )
 def test_a_question_needs_a_message(user: Caller, body: dict[str, Any]) -> None:
@@ -153,7 +129,9 @@ def test_a_message_of_the_full_length_is_accepted(user: Caller) -> None:
         ("metadata", {"$set": 1}),
         ("metadata", {"with space": 1}),
         ("metadata", {"a": "x" * 1024}),
-        ("sessionId", "some-session"),
+        ("sessionId", 5),
+        ("chatId", ""),
+        ("messages", "hello"),
         ("callbackUrl", 5),
         ("callbackUrl", "https://example.com/" + "a" * 2048),
     ],

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from pymongo.database import Database
@@ -24,15 +25,19 @@ from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
-from service.domain.billing import LOSS_ACCOUNT_ID
+from service.domain.billing import LOSS_ACCOUNT_ID, Unit
+from service.domain.dialogs import DialogStatus
 from service.domain.errors import ServiceError
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
 from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
+from service.domain.plans import Plan
 from service.domain.tracks import TrackStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
+from service.usecases.dialogs import SessionFilter
 from service.usecases.keys import NewKey
+from service.usecases.places import NewSession
 from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, TrackQuery, UserQuery
 from service.usecases.redeem import NewCodes
 from tests.core.conftest import Build
@@ -44,8 +49,8 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 # Collections that don't grow with use: read whole as often as one likes.
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
-GROWING |= {"tracks", "modules", "tutor_configs"}
-GROWING |= {"wallets", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
+GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
+GROWING |= {"chats", "branches", "tracks", "modules", "tutor_configs"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -126,7 +131,7 @@ def use_admin(container: Container, anna: Actor) -> None:
     admin, user_id = container.admin, anna.account_id
     admin.set_blocked(ROOT, user_id, True)
     admin.set_blocked(ROOT, user_id, False)
-    admin.set_plan(ROOT, user_id, "BASIC")
+    admin.set_plan(ROOT, user_id, Plan.BASIC)
     admin.set_role(ROOT, user_id, Role.USER)
     admin.set_balance(ROOT, user_id, 1_000_000, "", None)
     admin.adjust_balance(ROOT, user_id, 1, "", key(ROOT))
@@ -182,6 +187,10 @@ def claimed(container: Container, destination: str) -> Delivery:
 def use_billing(container: Container, anna: Actor) -> None:
     container.billing.statement(anna, None)
     container.billing.ledger(anna, None, None, A_PAGE)
+    container.admin.adjust_credits(ROOT, anna.account_id, 3, "", None)
+    for _ in range(6):
+        ask(container, anna, assistant="coach")
+    pages(lambda cursor: container.billing.ledger(anna, None, cursor, A_PAGE, Unit.CREDITS))
     for group in ("day", "model"):
         container.billing.usage(anna, None, "2026-01-01", "2027-01-01", group)
 
@@ -279,6 +288,32 @@ def use_links(container: Container, anna: Actor) -> None:
         links.remove(anna, link.id)
 
 
+def use_dialogs(container: Container, anna: Actor) -> None:
+    dialogs, program = container.dialogs, program_of(new_key(container, anna))
+    job = ask(container, anna, new_session=NewSession(track_id="track"))
+    session_id = job.session_id or ""
+    for _ in range(A_PAGE + 1):
+        ask(container, anna, chat_id=job.chat_id)
+        dialogs.add_chat(anna, session_id, "more")
+        dialogs.create(anna, None, "api", NewSession(track_id="track"))
+        dialogs.create(program, "4242", "api", NewSession())
+    filters: list[dict[str, Any]] = [{}, {"status": DialogStatus.ACTIVE}, {"track_id": "track"}]
+    for wanted in filters:
+        pages(lambda cursor, w=wanted: dialogs.page(anna, SessionFilter(cursor=cursor, limit=A_PAGE, **w)))
+    pages(lambda cursor: dialogs.page(program, SessionFilter("4242", cursor=cursor, limit=A_PAGE)))
+    pages(lambda cursor: dialogs.messages(anna, session_id, cursor, A_PAGE))
+    pages(lambda cursor: dialogs.chats(anna, session_id, cursor, A_PAGE))
+    dialogs.totals(anna, None)
+    dialogs.totals(program, "4242")
+    dialogs.rename(anna, session_id, "renamed")
+    dialogs.set_status(anna, session_id, DialogStatus.COMPLETED)
+    chat = dialogs.set_chat_status(anna, session_id, DialogStatus.COMPLETED)
+    dialogs._dialogs.visit(chat)
+    message = dialogs._dialogs.message(f"{job.id}:assistant")
+    assert message is not None
+    dialogs._dialogs.siblings(chat.id, {message.parent_id, None})
+
+
 @pytest.fixture
 def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamControl) -> Container:
     """Everything was done once that reads or writes the database, among the data of others."""
@@ -299,6 +334,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_links(container, anna)
     use_tracks(container, db, anna)
     use_webhooks(container, anna)
+    use_dialogs(container, anna)
     return container
 
 

@@ -1,13 +1,14 @@
 """How often a question, an answer and a request's recognition go to MongoDB. A number that grows is to be noticed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from pymongo.database import Database
 
 from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
-from service.domain.accounts import Actor
+from service.domain.accounts import Actor, Role
 from service.domain.errors import InsufficientTokens
 from tests.core.queries import RECORDER
 from tests.core.support import ROOT, NewActor, ask, key, new_key, program_of, submit
@@ -18,11 +19,13 @@ SETTLE_ANSWER = [
     "findAndModify wallets",
     "findAndModify jobs",
     "insert ledger",
-    "update sessions",
+    "findAndModify chats",
     "insert messages",
+    "update sessions",
     "update usage",
     "commitTransaction",
 ]
+STATEMENT = ["find accounts", "find wallets", "find credits"]
 SETTLE_NOTHING = [*SETTLE_ANSWER[:3], "update usage", "commitTransaction"]
 
 
@@ -42,18 +45,19 @@ def sent(call: Callable[[], object]) -> list[str]:
 
 
 def test_a_question(container: Container, actor: Actor) -> None:
-    assert sent(lambda: submit(container, actor)) == ["find sessions", *RESERVE]
+    assert sent(lambda: submit(container, actor)) == ["find chats", *RESERVE]
 
 
 def test_a_question_with_a_key(container: Container, actor: Actor) -> None:
-    keyed = ["find idempotency", "find sessions", RESERVE[0], "insert idempotency", *RESERVE[1:]]
+    keyed = ["find idempotency", "find chats", RESERVE[0], "insert idempotency", *RESERVE[1:]]
     assert sent(lambda: submit(container, actor, idempotency=key(actor))) == keyed
     assert sent(lambda: submit(container, actor, idempotency=key(actor))) == ["find idempotency", "find jobs"]
 
 
 def test_a_first_question(container: Container, actor: Actor, new_actor: NewActor) -> None:
     newcomer = new_actor()
-    assert sent(lambda: submit(container, newcomer)) == ["find sessions", "findAndModify sessions", *RESERVE]
+    opens = ["update sessions", "update chats"]
+    assert sent(lambda: submit(container, newcomer)) == ["find chats", RESERVE[0], *opens, *RESERVE[1:]]
 
 
 def test_a_refused_question(container: Container, actor: Actor) -> None:
@@ -63,7 +67,7 @@ def test_a_refused_question(container: Container, actor: Actor) -> None:
         with pytest.raises(InsufficientTokens):
             submit(container, actor)
 
-    assert sent(refused) == ["find sessions", "findAndModify wallets", "find wallets", "abortTransaction"]
+    assert sent(refused) == ["find chats", "findAndModify wallets", "find wallets", "abortTransaction"]
 
 
 def test_an_answer(container: Container, actor: Actor) -> None:
@@ -95,6 +99,23 @@ def test_a_failure(container: Container, actor: Actor, upstream: UpstreamControl
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *SETTLE_NOTHING]
 
 
+def test_a_question_that_costs_a_credit(container: Container, actor: Actor) -> None:
+    """As often as any other within a month, but for who asks without a limit; the first one makes the wallets."""
+    ask(container, actor, assistant="coach")
+    held = ["findAndModify credits", *RESERVE[1:]]
+    asked = sent(lambda: submit(container, actor, assistant="coach"))
+    assert asked == ["find chats", "find accounts", "find credits", *held]
+    job = submit(container, actor, assistant="coach")
+    paid = ["findAndModify credits", "findAndModify wallets", "find credits"]
+    assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *paid, *SETTLE_ANSWER[1:]]
+
+
+def test_a_question_that_is_free(container: Container, actor: Actor) -> None:
+    guest = replace(actor, role=Role.GUEST)
+    submit(container, guest, assistant="stream")
+    assert sent(lambda: submit(container, guest, assistant="stream")) == ["find chats", *RESERVE]
+
+
 def test_a_message_for_a_job_that_is_done(container: Container, actor: Actor) -> None:
     job = ask(container, actor)
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs"]
@@ -108,8 +129,8 @@ def test_a_cancel(container: Container, actor: Actor) -> None:
 def test_a_look_at_a_job(container: Container, actor: Actor) -> None:
     job = submit(container, actor)
     assert sent(lambda: container.jobs.get(actor, job.id)) == ["find jobs"]
-    assert sent(lambda: container.contexts.get(actor, None)) == ["find sessions"]
-    assert sent(lambda: container.billing.statement(actor, None)) == ["find accounts", "find wallets"]
+    assert sent(lambda: container.contexts.get(actor, None)) == ["find chats"]
+    assert sent(lambda: container.billing.statement(actor, None)) == STATEMENT
 
 
 def test_recognising_a_token(container: Container, db: Database) -> None:
@@ -133,7 +154,7 @@ def test_a_question_of_a_keys_end_user(container: Container, db: Database, new_a
     assert first[:5] == ["find accounts", *created, "update accounts"]
     submit(container, program, user_id="4242")
     asked = sent(lambda: submit(container, program, user_id="4242"))
-    assert asked == ["find accounts", "find sessions", *RESERVE]
+    assert asked == ["find accounts", "find chats", *RESERVE]
 
 
 def test_a_question_of_a_linked_end_user(container: Container, db: Database, new_actor: NewActor) -> None:
@@ -142,7 +163,7 @@ def test_a_question_of_a_linked_end_user(container: Container, db: Database, new
     container.links.confirm(program, "4242", container.links.issue(vera).code)
     submit(container, program, user_id="4242")
     asked = sent(lambda: submit(container, program, user_id="4242"))
-    assert asked == ["find accounts", "find accounts", "find sessions", *RESERVE]
+    assert asked == ["find accounts", "find accounts", "find chats", *RESERVE]
 
 
 def test_an_answer_to_a_programs_end_user(container: Container, db: Database, new_actor: NewActor) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from pymongo.database import Database
 
 from service.api.errors import STATUSES
 from tests.stack.stack import PASSWORD, Person, Program, StackUnderTest
@@ -66,7 +67,7 @@ class Route:
 
     @property
     def names_somebody(self) -> bool:
-        return self.names_a_thing or bool(OWNER_NAMES & (self.query | self.fields))
+        return self.names_a_thing or bool((OWNER_NAMES | {"session_id", "sessionId"}) & (self.query | self.fields))
 
     @property
     def query(self) -> set[str]:
@@ -82,8 +83,10 @@ class Route:
 class Cast:
     """Everybody who tries; a job, key, webhook, delivery, payment and link of the owner's; a redeem code of nobody's.
 
-    `end_user_job_id` is of an end user of that key.
+    `end_user_job_id` is of an end user of that key. What else a job leads to is looked up in `db`.
     """
+
+    db: Database
 
     people: dict[str, Person]
     job_id: str
@@ -115,7 +118,8 @@ def body_fields(document: dict[str, Any], operation: dict[str, Any]) -> frozense
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return frozenset(schema.get("properties", {}))
+    alternatives = [schema, *schema.get("oneOf", ())]
+    return frozenset(name for each in alternatives for name in each.get("properties", {}))
 
 
 @pytest.fixture
@@ -145,7 +149,7 @@ def cast(stack: StackUnderTest) -> Cast:
         add_module(stack, each)
     nobody = Person(stack.web.url, "", "")
     own = (webhook_id, delivery_id, payment_id, code["codeId"], link_id, track_id, end_user_track_id)
-    return Cast({**people, "nobody": nobody}, job_id, program, end_user_job_id, *own)
+    return Cast(stack.db, {**people, "nobody": nobody}, job_id, program, end_user_job_id, *own)
 
 
 def add_module(stack: StackUnderTest, track_id: str) -> None:
@@ -171,13 +175,19 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, 
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
     ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
+    job = cast.db.jobs.find_one({"_id": job_id}) or {}
+    ids |= {"sessionId": job["session_id"], "chatId": job["chat_id"]}
     path = route.path.format(userId=user_id, jobId=job_id, trackId=track_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     body |= dict.fromkeys(OWNER_NAMES & route.fields, user_id)
+    for name in ("session_id", "sessionId"):
+        if name in body:
+            body[name] = job["session_id"]
     body |= dict.fromkeys({"module_id"} & route.fields, f"module-of-{track_id}")
     named = {**dict.fromkeys(OWNER_NAMES, user_id), "jobId": job_id}
     query = {name: value for name, value in named.items() if name in route.query}
-    return person.call(route.method.upper(), path, params=query, json=body if route.method in ("post", "put") else None)
+    sent = None if route.method in ("get", "delete") else body
+    return person.call(route.method.upper(), path, params=query, json=sent)
 
 
 def outcome(reply: requests.Response) -> tuple[int, str]:
@@ -263,7 +273,7 @@ def things_of(stack: StackUnderTest, account_id: str) -> dict[str, Any]:
     """All that is stored of an account."""
     return {
         name: sorted(stack.db[name].find({"account_id": account_id}), key=str)
-        for name in ("jobs", "sessions", "messages", "ledger", "usage", "payments", "tracks")
+        for name in ("jobs", "sessions", "chats", "messages", "ledger", "usage", "payments", "tracks")
     } | {"wallet": stack.db.wallets.find_one({"_id": account_id})}
 
 

@@ -4,6 +4,7 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
 from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
@@ -59,8 +60,6 @@ from service.usecases.ports.records import (
     NewLogin,
     Page,
     Quota,
-    Session,
-    StoredMessage,
     UpstreamCheck,
     UsageTotals,
     UserQuery,
@@ -81,7 +80,6 @@ from service.usecases.ports.stores import (
     Leases,
     Links,
     Money,
-    Sessions,
     UsageReports,
 )
 from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
@@ -105,6 +103,8 @@ __all__ = [
     "Deliveries",
     "DeliveryBell",
     "DeliveryQuery",
+    "DialogScope",
+    "Dialogs",
     "Doorbell",
     "Endpoints",
     "Figures",
@@ -145,9 +145,7 @@ __all__ = [
     "RunHandedBack",
     "Runs",
     "SendFailed",
-    "Session",
-    "Sessions",
-    "StoredMessage",
+    "SessionQuery",
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",

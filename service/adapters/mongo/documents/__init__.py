@@ -8,12 +8,17 @@ from service.adapters.mongo.documents.accounts import AccountDocument, KeyDocume
 from service.adapters.mongo.documents.chat import (
     AssistantDocument,
     JobDocument,
-    MessageDocument,
     ModelDocument,
-    SessionDocument,
 )
+from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
 from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument, TutorConfigDocument
-from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
+from service.adapters.mongo.documents.money import (
+    CreditsDocument,
+    IdempotencyDocument,
+    LedgerDocument,
+    UsageDocument,
+    WalletDocument,
+)
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
@@ -22,6 +27,9 @@ __all__ = [
     "AccountDocument",
     "AssistantDocument",
     "AuditDocument",
+    "BranchDocument",
+    "ChatDocument",
+    "CreditsDocument",
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
@@ -51,9 +59,12 @@ DOCUMENTS = (
     KeyDocument,
     LinkCodeDocument,
     WalletDocument,
+    CreditsDocument,
     LedgerDocument,
     JobDocument,
     SessionDocument,
+    ChatDocument,
+    BranchDocument,
     MessageDocument,
     IdempotencyDocument,
     UsageDocument,

@@ -1,4 +1,4 @@
-"""Jobs, sessions and messages, and what is on offer."""
+"""Jobs, and what is on offer."""
 
 from mongoengine import (
     BooleanField,
@@ -36,6 +36,9 @@ class JobDocument(Stored):
     id = StringField(primary_key=True)
     account_id = StringField(required=True)
     session_id = StringField()
+    chat_id = StringField()
+    exclusive = BooleanField()
+    fork = DictField()
     assistant = StringField(required=True)
     meter = StringField(required=True)
     channel = StringField(required=True)
@@ -47,7 +50,7 @@ class JobDocument(Stored):
     prompt = EmbeddedDocumentListField(Message, required=True)
     prompt_tokens = IntField(required=True)
     output_tokens = IntField(required=True)
-    hold_tokens = LongField(required=True)
+    hold = LongField(required=True)
     context_version = IntField(required=True)
     replaces_context = BooleanField(required=True)
     stream = BooleanField()
@@ -77,6 +80,8 @@ class JobDocument(Stored):
     end_user_id = StringField()
     program_id = StringField()
     locale = StringField()
+    wallet_id = StringField(required=True)
+    period_starts_at = DateTimeField()
     output_format = StringField()
 
     meta = {
@@ -94,41 +99,12 @@ class JobDocument(Stored):
                 "fields": ["end_user_id", "status", "-created_at", "-id"],
                 "partialFilterExpression": {"end_user_id": {"$gt": ""}},
             },
+            # Of those who are to be forgotten with their session.
+            {"fields": ["session_id"], "partialFilterExpression": {"session_id": {"$gt": ""}}},
             {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
         ],
     }
-
-
-class SessionDocument(Stored):
-    """A dialog. `context` is bounded: the newest messages that the next question continues."""
-
-    id = StringField(primary_key=True)
-    account_id = StringField(required=True)
-    title = StringField()
-    channel = StringField(required=True)
-    context = EmbeddedDocumentListField(Message)
-    context_version = IntField(required=True)
-    message_count = IntField(required=True)
-    created_at = DateTimeField(required=True)
-    updated_at = DateTimeField(required=True)
-
-    meta = {"collection": "sessions", "indexes": [("account_id", "-updated_at", "-id")]}
-
-
-class MessageDocument(Stored):
-    """One message of a dialog, for good. `turn` orders the two messages of one job."""
-
-    id = StringField(primary_key=True)
-    session_id = StringField(required=True)
-    account_id = StringField(required=True)
-    job_id = StringField(required=True)
-    role = StringField(required=True)
-    content = StringField(required=True)
-    created_at = DateTimeField(required=True)
-    turn = IntField(required=True)
-
-    meta = {"collection": "messages", "indexes": [("session_id", "-created_at", "-turn")]}
 
 
 class ModelDocument(Stored):

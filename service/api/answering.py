@@ -1,0 +1,64 @@
+"""What a POST that asks the model answers with: the surface's own body if the answer comes in time, else the 202."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, jsonify
+from marshmallow import Schema
+
+from service.api.errors import JobFailed
+from service.api.headers import MAX_WAIT_SECONDS, Preference, preference
+from service.api.jobs import accepted
+from service.api.state import services
+from service.api.staying import waiting
+from service.domain.accounts import Actor
+from service.domain.errors import JobCancelled
+from service.domain.jobs import Job, JobStatus
+
+# For surfaces whose clients know only a synchronous reply.
+PATIENT_SECONDS = MAX_WAIT_SECONDS
+
+
+def answer(
+    actor: Actor, submit: Callable[[], Job], schema: Schema, body: Callable[[Job], Any], *, wait_seconds: int
+) -> Response:
+    """Submit, wait as long as the client prefers, else `wait_seconds`, and answer as far as the job got.
+
+    `body` is what `schema` makes the answer of. Raises JobFailed for a job that failed while the client waited, and
+    RateLimited before anything is submitted if too many of the actor's requests wait already.
+    """
+    wanted = preference()
+    seconds = wanted.seconds(wait_seconds)
+    with waiting(actor, seconds):
+        job = submit()
+        if seconds > 0:
+            job = _wait(actor, job, seconds)
+    if not (seconds > 0 and job.status.is_final):
+        response = accepted(job)
+        response.headers.update(_applied(wanted, accepted=True))
+        return response
+    if job.status is JobStatus.FAILED:
+        raise JobFailed(job)
+    response = jsonify(schema.dump(body(job)))
+    response.headers.update(_applied(wanted, accepted=False))
+    return response
+
+
+def answered(job: Job) -> str:
+    """The text of a job's answer, for bodies that can't do without. Raises JobCancelled."""
+    if job.answer is None:
+        raise JobCancelled(extra={"jobId": job.id})
+    return job.answer
+
+
+def _wait(actor: Actor, job: Job, seconds: int) -> Job:
+    try:
+        return services().jobs.wait(actor, job.id, seconds)
+    except services().outages:
+        # It has been accepted, so an outage now must not look like a refusal: the client polls.
+        return job
+
+
+def _applied(wanted: Preference, *, accepted: bool) -> dict[str, str]:
+    applied = wanted.applied(accepted=accepted)
+    return {} if applied is None else {"Preference-Applied": applied}
