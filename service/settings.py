@@ -8,12 +8,14 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.domain.callback_urls import AllowedHosts, CallbackPolicy
+from service.domain.plans import PlanPolicy
 from service.payment_settings import PaymentSettings
 
 MIN_SECRET_CHARACTERS = 32
@@ -68,6 +70,12 @@ class Settings(PaymentSettings):
     argon2_memory_kib: int = Field(default=65_536, ge=8)
     argon2_parallelism: int = Field(default=4, ge=1)
 
+    billing_timezone: str = "UTC"
+    end_user_credits: bool | None = None
+    fair_use_per_day: int = Field(default=1000, ge=1)
+    guest_messages_per_day: int = Field(default=30, ge=1)
+    guest_messages_per_day_and_address: int = Field(default=100, ge=1)
+
     chat_wait_seconds: int = Field(default=0, ge=0, le=55)
     bot_wait_seconds: int = Field(default=2, ge=0, le=55)
     max_history_length: int = Field(default=20, ge=2, le=100)
@@ -80,6 +88,8 @@ class Settings(PaymentSettings):
     max_open_jobs: int = Field(default=0, ge=0)
     key_max_open_jobs: int = Field(default=0, ge=0)
     model_max_open_jobs: int = Field(default=0, ge=0)
+    max_connections_per_account: int = Field(default=100, ge=0)
+    key_max_connections: int = Field(default=1000, ge=0)
     rate_limit_ms: int = Field(default=3000, ge=1, le=3_600_000)
     allowed_origins: str = ""
     socket_ping_seconds: float = Field(default=25.0, gt=0, le=600)
@@ -113,6 +123,13 @@ class Settings(PaymentSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
+    @field_validator("billing_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("BILLING_TIMEZONE must be a time zone's name such as Europe/Paris")
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         development = self.app_env is AppEnv.DEVELOPMENT
@@ -130,6 +147,8 @@ class Settings(PaymentSettings):
             self.allow_guests = development
         if self.signup_tokens is None:
             self.signup_tokens = 100_000 if development else 0
+        if self.end_user_credits is None:
+            self.end_user_credits = development
         if self.signups_per_hour is None:
             self.signups_per_hour = 0 if development else 60
         return self
@@ -144,6 +163,11 @@ class Settings(PaymentSettings):
         return CallbackPolicy(
             allow_http=self.app_env is AppEnv.DEVELOPMENT, allowed=AllowedHosts(self.webhook_allowed_hosts.split(","))
         )
+
+    @property
+    def plan_policy(self) -> PlanPolicy:
+        """Which months plans have, and who is given their credits."""
+        return PlanPolicy(zone=ZoneInfo(self.billing_timezone), end_user_credits=bool(self.end_user_credits))
 
     @property
     def public_root(self) -> str:

@@ -15,7 +15,7 @@ from service.api.errors import CANCELLED, STATUSES, answer_under, text_params
 from service.api.state import locale, services
 from service.domain import telegram
 from service.domain.accounts import Actor
-from service.domain.errors import InternalError, ServiceError
+from service.domain.errors import InsufficientTokens, InternalError, ServiceError
 from service.domain.jobs import Job, JobStatus
 from service.domain.parts import PART_CHARACTERS
 from service.domain.telegram import TextFormat
@@ -150,7 +150,7 @@ def _failed(code: str, error: ServiceError, retry_after: int | None) -> Response
 
 def _balance_after(code: str, error: ServiceError) -> int:
     """What a refusal says of the balance: 0 if nobody is known or nothing can be looked up."""
-    if "available" in error.extra:
+    if isinstance(error, InsufficientTokens):
         return int(error.extra["available"])
     known: Asked | None = g.get("bot_asked")
     # Before its fields are read nobody knows whose balance it would be.

@@ -15,6 +15,8 @@ from service.domain.texts import text
 STATUSES = tuple(DialogStatus)
 # The language of a client that names none, where the coach's clients call.
 COACH_LOCALE = "fr"
+# The coach's clients know no pages, so one has what few people exceed.
+MANY_ITEMS = 1000
 
 EXAMPLE_SESSION: dict[str, Any] = {
     "id": EXAMPLE_ID,

@@ -68,6 +68,30 @@ class Whole(fields.Integer):
         return super()._deserialize(whole, *args, **options)
 
 
+class Number(fields.Field[float]):
+    """A number between two inclusive limits; with `above`, greater than `least`, which then must be 0."""
+
+    default_error_messages: Messages = {**_COMMON, "invalid": "not_number"}
+
+    def __init__(self, least: int, most: int, *, above: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._least, self._most, self._above = least, most, above
+        self.SCHEMA = {
+            "type": ["number", "null"] if self.allow_none else "number",
+            "exclusiveMinimum" if above else "minimum": least,
+            "maximum": most,
+        }
+
+    def _deserialize(self, value: Any, *_args: Any, **_options: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        if self._above and not self._least < value <= self._most:
+            raise ValidationError(f"positive:{self._most}")
+        if not self._least <= value <= self._most:
+            raise ValidationError(f"range:{self._least}:{self._most}")
+        return value
+
+
 class Flag(fields.Boolean):
     """true or false, not what some languages take for it."""
 

@@ -25,6 +25,7 @@ _TYPES: Mapping[HTTPStatus, str] = {
 _CODES: Mapping[str, str] = {
     "UNAUTHORIZED": "invalid_api_key",
     "INSUFFICIENT_TOKENS": "insufficient_quota",
+    "NO_CREDITS": "insufficient_quota",
     "RATE_LIMITED": "rate_limit_exceeded",
     "CONTEXT_TOO_LONG": "context_length_exceeded",
     "VALIDATION_ERROR": "invalid_value",

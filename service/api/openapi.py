@@ -23,7 +23,8 @@ VERSION = "1.0.0"
 DESCRIPTION = (
     "Chat with language models through one gateway: every answer is a job that is accepted durably, metered in tokens "
     "and charged once. Poll the job, wait for it (`Prefer: wait=N`) or follow its events.\n\n"
-    "Fields are camelCase; snake_case is accepted too. Unknown fields are ignored. Times are UTC in whole seconds. "
+    "Fields are camelCase, and snake_case under `/api/tracks` and `/api/ai`; either is accepted. Unknown fields are "
+    "ignored. Times are UTC in whole seconds. "
     "Errors have one shape everywhere, in the reader's language (`Accept-Language`: ru, en, fr); only `/api/bot` "
     "answers 200 whatever happens, in flat fields of its own."
 )

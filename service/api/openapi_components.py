@@ -7,6 +7,7 @@ from service.api import openai_errors
 from service.api.errors import STATUSES
 from service.api.headers import MAX_WAIT_SECONDS
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID, EXAMPLE_PAYMENT_ID, EXAMPLE_SECRET
+from service.domain.errors import UpstreamReason
 from service.domain.texts import DEFAULT_LOCALE, text
 
 BEARER = "bearer"
@@ -19,6 +20,7 @@ PATH_EXAMPLES = {
     "sessionId": EXAMPLE_ID,
     "messageId": f"{EXAMPLE_JOB_ID}:user",
     "chatId": EXAMPLE_ID,
+    "trackId": EXAMPLE_ID,
     "userId": EXAMPLE_ID,
     "webhookId": EXAMPLE_ID,
     "paymentId": EXAMPLE_PAYMENT_ID,
@@ -35,6 +37,7 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "INVALID_JSON": {"details": {"body": ["Ошибка синтаксиса JSON: строка 1, столбец 9."]}},
     "INVALID_MESSAGE": {"details": {"message": ["Сообщение пустое."]}},
     "UNSAFE_CALLBACK_URL": {"details": {"callbackUrl": ["Это не адрес общедоступного сервера."]}},
+    "NO_CREDITS": {"required": 1, "available": 0, "held": 0, "topUpUrl": "https://example.com/billing"},
     "INSUFFICIENT_TOKENS": {"required": 600, "available": 120, "held": 0, "topUpUrl": "https://example.com/billing"},
     "BALANCE_CHANGED": {"currentBalance": 99962, "held": 0},
     "BALANCE_TOO_LOW": {"currentBalance": 99962, "held": 0},
@@ -59,6 +62,7 @@ _ERROR_SCHEMA = {
         },
         "requiredScope": {"type": "string", "description": "What the API key may not do."},
         "jobId": {"type": "string", "description": "Of a job that failed while the client waited for it."},
+        "reason": {"type": "string", "enum": list(UpstreamReason), "description": "What the provider's failure was."},
         "paymentId": {"type": "string", "description": "Of a payment that its provider has given no address for yet."},
     },
 }

@@ -5,6 +5,8 @@ from typing import Any
 from marshmallow import fields
 
 from service.api.fields import Choice, FlatObject, Input, Moment, Output, Record, Text, Whole
+from service.domain.billing import Meter
+from service.domain.errors import ANSWER_REASONS
 from service.domain.jobs import JobStatus
 
 ID_MAX_CHARACTERS = 128
@@ -95,6 +97,12 @@ class UsageCount(Output):
 class JobError(Output):
     code = fields.String(required=True)
     message = fields.String(required=True)
+    reason = fields.String(
+        metadata={
+            "enum": list(ANSWER_REASONS),
+            "description": "Why the model's answer was none: it refused, ended at its limit, or is not in its format.",
+        }
+    )
 
 
 class JobSummary(Output):
@@ -105,6 +113,7 @@ class JobSummary(Output):
         "userId": EXAMPLE_ID,
         "status": "succeeded",
         "assistant": "chat",
+        "meter": "tokens",
         "model": "default",
         "tokensUsed": 38,
         "usage": {
@@ -130,11 +139,23 @@ class JobSummary(Output):
         metadata={"enum": list(JobStatus), "description": "The last three are final and never change."},
     )
     assistant = fields.String(required=True)
+    meter = fields.String(
+        required=True,
+        metadata={
+            "enum": list(Meter),
+            "description": "What the answer costs: the tokens that it used, one credit, or nothing.",
+        },
+    )
     model = fields.String(required=True)
     tokens_used = fields.Integer(metadata={"description": "Tokens that the answer used."})
     usage = Record(UsageCount)
-    charged = fields.Integer(required=True, metadata={"description": "Tokens taken from the balance."})
-    current_balance = fields.Integer(metadata={"description": "What was available right after this job."})
+    charged = fields.Integer(required=True, metadata={"description": "Taken from the balance, in the meter's unit."})
+    current_balance = fields.Integer(
+        metadata={
+            "description": "What was available right after this job: tokens; of the meter `credits` what was left of "
+            "the month's and the extra credits; absent where a plan has no limit."
+        }
+    )
     finish_reason = fields.String()
     error = Record(JobError, metadata={"description": "Of a failed job."})
     metadata = FlatObject(metadata={"description": "As it was sent with the question."})
@@ -154,6 +175,9 @@ class Job(JobSummary):
 
     message = fields.String(metadata={"description": "The model's answer."})
     context = fields.List(Record(ContextItem), metadata={"description": "The dialog with this turn."})
+    result = fields.Dict(
+        metadata={"description": "The object that the answer of an assistant with a format of its own is."}
+    )
 
 
 class Accepted(Output):
@@ -181,7 +205,10 @@ class Success(Output):
 class NewBalance(Success):
     EXAMPLE = {"success": True, "currentBalance": 100000}
 
-    current_balance = fields.Integer(required=True, metadata={"description": "Tokens that can be spent now."})
+    current_balance = fields.Integer(
+        required=True,
+        metadata={"description": "Tokens that can be spent now, or extra credits where these were moved."},
+    )
 
 
 class UsageRow(Output):

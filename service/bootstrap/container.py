@@ -29,6 +29,7 @@ from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
 from service.usecases.branches import BranchService
 from service.usecases.completions import CompletionService
+from service.usecases.connections import Connections
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
@@ -38,7 +39,7 @@ from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
-from service.usecases.limits import AskLimits, Throttle
+from service.usecases.limits import AskLimits, DayLimits, Throttle
 from service.usecases.links import LinkService
 from service.usecases.owners import Owners
 from service.usecases.places import Places
@@ -46,6 +47,8 @@ from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
 from service.usecases.search import SearchService
 from service.usecases.talks import TalkService
+from service.usecases.tracks import TrackService
+from service.usecases.tutor import TutorService
 from service.usecases.upkeep import UpkeepService
 from service.usecases.webhooks import WebhookService
 
@@ -66,6 +69,7 @@ class Container:
     jobs: JobService
     follow: FollowService
     talks: TalkService
+    connections: Connections
     completions: CompletionService
     contexts: ContextService
     dialogs: DialogService
@@ -78,6 +82,8 @@ class Container:
     webhooks: WebhookService
     paying: Paying
     links: LinkService
+    tracks: TrackService
+    tutor: TutorService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -142,6 +148,11 @@ def build(settings: Settings) -> Container:
             pauses=outside.pauses,
             pause_milliseconds=settings.rate_limit_ms,
         ),
+        connections=Connections(
+            per_account=settings.max_connections_per_account,
+            per_key=settings.key_max_connections,
+            telemetry=outside.metrics,
+        ),
         completions=CompletionService(
             jobs=jobs, catalog=outside.catalog, clock=outside.clock, count_tokens=count_tokens
         ),
@@ -201,6 +212,15 @@ def build(settings: Settings) -> Container:
             telemetry=outside.metrics,
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
+        ),
+        tracks=TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock),
+        tutor=TutorService(
+            owners=owners,
+            configs=outside.tutor_configs,
+            catalog=outside.catalog,
+            upstream=outside.upstream,
+            rate_limits=outside.rate_limits,
+            telemetry=outside.metrics,
         ),
         run=_run_service(settings, outside),
         deliver=DeliverService(
@@ -268,6 +288,7 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
         jobs=outside.jobs,
         money=outside.money,
         places=places,
+        accounts=outside.accounts,
         catalog=outside.catalog,
         replays=replays,
         throttle=Throttle(
@@ -284,6 +305,11 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
                 account_jobs=settings.max_open_jobs,
                 key_jobs=settings.key_max_open_jobs,
                 model_jobs=settings.model_max_open_jobs,
+            ),
+            days=DayLimits(
+                guest=settings.guest_messages_per_day,
+                guest_address=settings.guest_messages_per_day_and_address,
+                unlimited=settings.fair_use_per_day,
             ),
         ),
         breaker=outside.breaker,

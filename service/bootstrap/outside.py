@@ -30,7 +30,9 @@ from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
 from service.adapters.mongo.search import MongoSearch
+from service.adapters.mongo.tracks import MongoTracks
 from service.adapters.mongo.transcripts import MongoTranscripts
+from service.adapters.mongo.tutor_configs import MongoTutorConfigs
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
 from service.adapters.payments.manual import ManualPayments
@@ -85,6 +87,8 @@ class Outside:
     deliveries: ports.Deliveries
     endpoints: ports.Endpoints
     links: ports.Links
+    tracks: ports.Tracks
+    tutor_configs: ports.TutorConfigs
     webhook_sender: ports.WebhookSender
     payments: ports.Payments
     redeem_codes: ports.RedeemCodes
@@ -109,7 +113,8 @@ def connect(settings: Settings) -> Outside:
     transactions = connection.Transactions(
         mongo, timeout_seconds=settings.mongodb_timeout_seconds, before_commit=crash.at("transaction.commit:before")
     )
-    money = MongoMoney(transactions)
+    clock = SystemClock()
+    money = MongoMoney(transactions, settings.plan_policy, clock)
     metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
     events: ports.JobEvents = crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events")
@@ -147,6 +152,8 @@ def connect(settings: Settings) -> Outside:
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
         links=crash.armed(MongoLinks(transactions, money), "links"),
+        tracks=crash.armed(MongoTracks(transactions), "tracks"),
+        tutor_configs=MongoTutorConfigs(),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),
@@ -161,7 +168,7 @@ def connect(settings: Settings) -> Outside:
         test_payments=test_pay,
         upstream=crash.armed(upstream, "upstream"),
         withdrawals=BackgroundWithdrawals(jobs=jobs, money=armed_money, outages=OUTAGES),
-        clock=SystemClock(),
+        clock=clock,
         worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
     )
 

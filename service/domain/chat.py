@@ -8,6 +8,8 @@ MESSAGE_MAX_CHARACTERS = 10_000
 # Every message costs the provider a few tokens of framing beside its text, and so does the reply's opening.
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_REPLY = 3
+# The finish reason of an answer that ended at the output limit.
+FINISHED_BY_LIMIT = "length"
 
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 

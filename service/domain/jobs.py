@@ -1,12 +1,13 @@
 """The job: one answer of a model, from acceptance to its final state."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from service.domain.billing import Charge, PriceWeights
+from service.domain.billing import Charge, Meter, PriceWeights, charge
 from service.domain.chat import ChatMessage, Usage
 from service.domain.dialogs import Dialog, Fork
 
@@ -45,9 +46,13 @@ class Job:
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
     program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
     `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
-    them. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients may have
-    seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job that did
-    not succeed `answer` is what was shown until then. Tokens are whole numbers. Of one that was erased with its dialog,
+    them. `hold` is kept for it in the wallet `wallet_id`, and `charged` and `balance_after` are of its `meter`'s unit:
+    tokens, or credits; `balance_after` is None where nothing limits them. `period_starts_at` says from which month
+    held credits are. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients
+    may have seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job
+    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers. `output_format` is
+    one of `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces.
+    `error_reason` says more about an `error_code` where there is more to say. Of one that was erased with its dialog,
     at `erased_at`, there is no prompt, answer or metadata any more, only what it cost.
     Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
     webhook delivery is due, right after it was settled.
@@ -67,7 +72,7 @@ class Job:
     prompt: tuple[ChatMessage, ...]
     prompt_tokens: int
     output_tokens: int
-    hold_tokens: int
+    hold: int
     created_at: datetime
     context_version: int = 0
     replaces_context: bool = False
@@ -87,6 +92,7 @@ class Job:
     balance_after: int | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_reason: str | None = None
     external_user_id: str | None = None
     actor_id: str | None = None
     handed_back: int = 0
@@ -98,6 +104,9 @@ class Job:
     fork: Fork | None = None
     erased_at: datetime | None = None
     opens: Dialog | None = None
+    wallet_id: str = ""
+    period_starts_at: datetime | None = None
+    output_format: str | None = None
     destinations: tuple[str, ...] = ()
 
     @property
@@ -115,12 +124,25 @@ class Job:
         """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
         return self.answer is not None and self.status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED)
 
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The object that a structured answer is."""
+        if self.output_format is None or self.answer is None or self.status is not JobStatus.SUCCEEDED:
+            return None
+        found: dict[str, Any] = json.loads(self.answer)
+        return found
+
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
         dialog = tuple(message for message in self.prompt if message.role != "system")
         if self.answer is not None and self.is_answered:
             dialog += (ChatMessage("assistant", self.answer),)
         return dialog[-max_messages:]
+
+
+def charge_for(job: Job, usage: Usage) -> Charge:
+    """What an answer that used this costs its account. One that isn't paid for in tokens costs what is held for it."""
+    return charge(usage, job.weights, job.hold) if job.meter == Meter.TOKENS else Charge(job.hold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +155,12 @@ class Outcome:
     usage: Usage | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_reason: str | None = None
 
 
-def failed(error_code: str, shown: str | None = None) -> Outcome:
+def failed(error_code: str, shown: str | None = None, reason: str | None = None) -> Outcome:
     """An end that is nobody's answer: it costs nothing. What clients have seen of one is kept."""
-    return Outcome(status=JobStatus.FAILED, error_code=error_code, answer=shown)
+    return Outcome(status=JobStatus.FAILED, error_code=error_code, error_reason=reason, answer=shown)
 
 
 def cancelled(shown: str | None = None) -> Outcome:

@@ -4,14 +4,15 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from service.domain.accounts import Account, Actor, Role
-from service.domain.billing import EntryKind, Wallet
+from service.domain.billing import EntryKind, Unit, Wallet, extra_wallet_id, unit_of
 from service.domain.dialogs import Message, Session
 from service.domain.errors import AccountBlocked, Forbidden, NotFound, ValidationFailed
 from service.domain.jobs import Job, JobStatus
+from service.domain.plans import Credits, Plan
 from service.usecases import ports
 from service.usecases.audit import Auditor
 from service.usecases.figures import FiguresService
@@ -98,6 +99,21 @@ class AdminService:
         with self._auditor.change(actor, "balance.adjust", user_id, delta=delta, reason=reason):
             return self._deposits(movement, delta, idempotency)
 
+    def adjust_credits(
+        self, actor: Actor, user_id: str, delta: int, reason: str, idempotency: ports.IdempotencyKey | None
+    ) -> Credits:
+        """Add `delta` extra credits, or take them away; what the account has then.
+
+        Raises BalanceTooLow, NotFound, AccountLinked, IdempotencyMismatch.
+        """
+        _require_admin(actor)
+        movement = replace(
+            self._movement(actor, user_id, EntryKind.ADJUST, reason), account_id=extra_wallet_id(user_id)
+        )
+        with self._auditor.change(actor, "credits.adjust", user_id, delta=delta, reason=reason):
+            self._deposits(movement, delta, idempotency)
+            return self._money.credits(_found(self._accounts.get(user_id)))
+
     def set_blocked(self, actor: Actor, user_id: str, blocked: bool) -> Account:
         """A blocked account can't do anything; its jobs end as they would."""
         _require_admin(actor)
@@ -116,15 +132,21 @@ class AdminService:
         with self._auditor.change(actor, "account.role", user_id, role=role.value):
             return _found(self._accounts.set_role(user_id, role))
 
-    def set_plan(self, actor: Actor, user_id: str, plan: str) -> Account:
+    def set_plan(self, actor: Actor, user_id: str, plan: Plan) -> Account:
+        """Another plan begins now, with its month and all its credits; the same one changes nothing.
+
+        Raises NotFound, AccountLinked.
+        """
         _require_admin(actor)
         with self._auditor.change(actor, "account.plan", user_id, plan=plan):
             return _found(self._accounts.set_plan(user_id, plan))
 
-    def ledger(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[ports.LedgerEntry]:
+    def ledger(
+        self, actor: Actor, user_id: str, cursor: str | None, limit: int, unit: Unit = Unit.TOKENS
+    ) -> ports.Page[ports.LedgerEntry]:
         self.user(actor, user_id)
         self._auditor.record(actor, "ledger.read", user_id)
-        return self._money.ledger(user_id, cursor, limit)
+        return self._money.ledger_of(user_id, unit, cursor, limit)
 
     def dialogs(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[Dialog]:
         """The account's dialogs, newest first, each with its newest messages."""
@@ -159,7 +181,8 @@ class AdminService:
             raise ValidationFailed(details={"jobId": ["job_not_failed"]})
         if job.chat_id is None:
             raise ValidationFailed(details={"jobId": ["job_without_dialog"]})
-        if _found(self._accounts.get(job.account_id)).blocked:
+        account = _found(self._accounts.get(job.account_id))
+        if account.blocked:
             raise AccountBlocked()
         self._check_link(job)
         # No client's key has a space.
@@ -183,6 +206,7 @@ class AdminService:
             external_user_id=job.external_user_id,
             program_id=job.program_id,
             locale=job.locale,
+            is_guest=account.role is Role.GUEST,
         )
         with self._auditor.change(actor, "job.retry", job.account_id, job_id=job_id):
             return self._job_service.accept(actor, party, submission)
@@ -208,6 +232,9 @@ class AdminService:
         return self._auditor.page(subject_id, cursor, limit)
 
     def _movement(self, actor: Actor, user_id: str, kind: EntryKind, reason: str) -> ports.Movement:
+        """Of the account's own wallet. Raises NotFound for the name of one that isn't an account."""
+        if unit_of(user_id) is not Unit.TOKENS:
+            raise NotFound("account")
         return ports.Movement(
             entry_id=f"{kind}:{uuid4().hex}",
             account_id=user_id,

@@ -112,7 +112,7 @@ class CompletionService:
             prompt=messages,
             prompt_tokens=counted,
             output_tokens=min(wanted, model.output_tokens, room),
-            hold_tokens=0,
+            hold=0,
             created_at=self._clock.now(),
             stream=completion.stream,
             metadata=completion.metadata,

@@ -7,7 +7,10 @@ from uuid import uuid4
 
 import structlog
 
+from service.domain import options as request_options
+from service.domain import structured
 from service.domain.accounts import Actor
+from service.domain.billing import Meter, meter_of
 from service.domain.callback_urls import CallbackPolicy
 from service.domain.catalog import Assistant, ChatModel
 from service.domain.chat import (
@@ -83,6 +86,7 @@ class JobService:
         jobs: ports.Jobs,
         money: ports.Money,
         places: Places,
+        accounts: ports.Accounts,
         catalog: ports.Catalog,
         replays: Replays,
         throttle: Throttle,
@@ -102,6 +106,7 @@ class JobService:
         self._jobs = jobs
         self._money = money
         self._places = places
+        self._accounts = accounts
         self._catalog = catalog
         self._replays = replays
         self._throttle = throttle
@@ -121,8 +126,8 @@ class JobService:
         """Accept a question durably: the job and its hold are committed when this returns.
 
         Raises Forbidden, NotFound, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded,
-        Unavailable, InsufficientTokens, JobRunning, IdempotencyMismatch. With a known idempotency key it returns the
-        earlier job as it is now.
+        Unavailable, InsufficientTokens, NoCredits, JobRunning, IdempotencyMismatch. With a known idempotency key it
+        returns the earlier job as it is now.
         """
         return self.on_behalf(actor, submission.user_id, lambda party: self.accept(actor, party, submission))
 
@@ -150,7 +155,7 @@ class JobService:
             party.account_id,
             submission.idempotency,
             model,
-            lambda: self._draft(actor, party, submission, assistant, model),
+            lambda: self._metered(actor, party, self._draft(actor, party, submission, assistant, model)),
         )
 
     def earlier(self, idempotency: ports.IdempotencyKey | None) -> Job | None:
@@ -186,7 +191,7 @@ class JobService:
         except Exception:
             self._throttle.leave(job.id)
             raise
-        log.info("job accepted", job_id=job.id, hold_tokens=job.hold_tokens, model=job.model, channel=job.channel)
+        log.info("job accepted", job_id=job.id, hold=job.hold, meter=job.meter, model=job.model, channel=job.channel)
         self._telemetry.job_accepted(job)
         self._doorbell.ring([job.id])
         return job
@@ -256,18 +261,36 @@ class JobService:
 
     def _offer(self, assistant_id: str) -> tuple[Assistant, ChatModel]:
         assistant = self._catalog.assistant(assistant_id)
-        if assistant is None or assistant.meter != "tokens":
+        if assistant is None:
             raise ValidationFailed(details={"assistant": ["unknown_assistant"]})
         model = self._catalog.model(assistant.model)
         if model is None:
             raise Unavailable(f"assistant {assistant.id} names no known model: {assistant.model}")
+        if assistant.response_format not in (None, *structured.FORMATS):
+            raise Unavailable(f"assistant {assistant.id} names no known format: {assistant.response_format}")
         return assistant, model
+
+    def _metered(self, actor: Actor, party: Party, job: Job) -> Job:
+        """The job with the meter that it has for who asks; what costs them nothing is counted. Raises RateLimited."""
+        meter = meter_of(job.meter, is_guest=party.is_guest)
+        if meter is Meter.FREE:
+            self._throttle.free(actor, job.account_id)
+        elif meter is Meter.CREDITS and self._is_unlimited(job.account_id):
+            self._throttle.fair_use(job.account_id)
+        return replace(job, meter=meter)
+
+    def _is_unlimited(self, account_id: str) -> bool:
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise NotFound("account")
+        return self._money.credits(account).unlimited
 
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
         place = self._place(party, submission)
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
-        fixed = prompt_tokens((persona, question), self._count)
+        asked = structured.options(assistant.response_format)
+        fixed = prompt_tokens((persona, question), self._count) + request_options.prompt_tokens(asked, self._count)
         history = window(
             place.context if submission.context is None else submission.context,
             max_messages=min(assistant.history_messages, self._limits.history_messages),
@@ -294,11 +317,12 @@ class JobService:
             prompt=(persona, *history, question),
             prompt_tokens=counted,
             output_tokens=min(assistant.output_tokens, model.output_tokens),
-            hold_tokens=0,
+            hold=0,
             created_at=self._clock.now(),
             context_version=place.context_version,
             replaces_context=submission.context is not None,
-            stream=submission.stream,
+            # Of a structured answer a part is of no use, and it may turn out to be none.
+            stream=submission.stream and assistant.response_format is None,
             metadata=submission.metadata,
             external_user_id=party.external_user_id,
             end_user_id=party.end_user_id,
@@ -306,6 +330,7 @@ class JobService:
             locale=party.locale or assistant.locale,
             callback_url=submission.callback_url,
             actor_id=actor.record_id,
+            output_format=assistant.response_format,
         )
 
     def _place(self, party: Party, submission: Submission) -> Place:

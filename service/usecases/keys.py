@@ -212,8 +212,7 @@ class KeyService:
     def _check_assistant(self, assistant_id: str | None) -> None:
         if assistant_id is None:
             return
-        assistant = self._catalog.assistant(assistant_id)
-        if assistant is None or assistant.meter != "tokens":
+        if self._catalog.assistant(assistant_id) is None:
             raise ValidationFailed(details={"assistant": ["unknown_assistant"]})
 
 

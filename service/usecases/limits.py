@@ -1,14 +1,16 @@
-"""How much is asked: questions and tokens a minute and jobs at once, of an account, of an API key and of a model."""
+"""How much is asked: questions and tokens a minute and jobs at once, of an account, of an API key and of a model; and
+how much a day where answers cost nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from service.domain.accounts import Actor
+from service.domain.accounts import Actor, Role
 from service.domain.errors import RateLimited
 from service.domain.keys import ApiKey
 from service.usecases import ports
 
 WINDOW_SECONDS = 60
+DAY_SECONDS = 86_400
 # How soon one of the open jobs may have become final.
 FULL_RETRY_SECONDS = 2
 
@@ -32,6 +34,15 @@ class AskLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class DayLimits:
+    """Questions a day that cost nothing: of a guest, of all guests at one address, and of a plan without a limit."""
+
+    guest: int
+    guest_address: int
+    unlimited: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Limit:
     name: str
     key: str
@@ -40,17 +51,41 @@ class _Limit:
 
 class Throttle:
     def __init__(
-        self, *, rate_limits: ports.RateLimits, open_jobs: ports.OpenJobs, jobs: ports.Jobs, limits: AskLimits
+        self,
+        *,
+        rate_limits: ports.RateLimits,
+        open_jobs: ports.OpenJobs,
+        jobs: ports.Jobs,
+        limits: AskLimits,
+        days: DayLimits,
     ) -> None:
         self._rate_limits = rate_limits
         self._jobs = jobs
         self._open_jobs = open_jobs
         self._limits = limits
+        self._days = days
 
     def question(self, actor: Actor, owner_id: str, model: str) -> None:
         """Count one question. Raises RateLimited."""
         limits = self._limits
         self._count([*self._of_asker(actor, owner_id), *_limit("chat-model", model, limits.model_questions)], 1)
+
+    def free(self, actor: Actor, owner_id: str) -> None:
+        """Count a question that is free because a guest asks it. Raises RateLimited."""
+        # By address too: else a new guest for every few questions would have no limit.
+        address = actor.address if actor.role is Role.GUEST else None
+        limits = [
+            *_limit("guest-day", owner_id, self._days.guest),
+            *(_limit("guest-address-day", address, self._days.guest_address) if address is not None else ()),
+        ]
+        for limit in limits:
+            # What one limit refuses is not counted by the other.
+            _refuse(limit, self._rate_limits.peek(limit.name, limit.key, limit.amount, DAY_SECONDS))
+        self._count(limits, 1, DAY_SECONDS)
+
+    def fair_use(self, owner_id: str) -> None:
+        """Count a question of an account whose plan has no limit. Raises RateLimited."""
+        self._count(_limit("fair-use", owner_id, self._days.unlimited), 1, DAY_SECONDS)
 
     def tokens(self, actor: Actor, owner_id: str, model: str, tokens: int) -> None:
         """Count what a question may use at most, so that what is not used yet can't be spent twice. Raises RateLimited.
@@ -102,11 +137,15 @@ class Throttle:
             *_key_limit("chat-key", actor.key, "requests_per_minute", self._limits.key_questions),
         ]
 
-    def _count(self, limits: list[_Limit], cost: int) -> None:
+    def _count(self, limits: Iterable[_Limit], cost: int, window_seconds: int = WINDOW_SECONDS) -> None:
         for limit in limits:
-            wait = self._rate_limits.hit(limit.name, limit.key, limit.amount, WINDOW_SECONDS, min(cost, limit.amount))
-            if wait is not None:
-                raise RateLimited(limit.name, retry_after_seconds=wait, params={"seconds": wait})
+            capped = min(cost, limit.amount)
+            _refuse(limit, self._rate_limits.hit(limit.name, limit.key, limit.amount, window_seconds, capped))
+
+
+def _refuse(limit: _Limit, wait: int | None) -> None:
+    if wait is not None:
+        raise RateLimited(limit.name, retry_after_seconds=wait, params={"seconds": wait})
 
 
 def _limit(name: str, key: str, amount: int) -> Iterator[_Limit]:

@@ -20,7 +20,7 @@ class Party:
     """For whom something is asked: whose wallet pays, and in which dialog of that account (its default one if None).
 
     `external_user_id` is what the program of `program_id` calls the `end_user_id` that it named. `locale` is None for
-    the usual language.
+    the usual language. `is_guest` says that the account is one that ends by itself.
     """
 
     account_id: str
@@ -29,6 +29,7 @@ class Party:
     external_user_id: str | None = None
     program_id: str | None = None
     locale: str | None = None
+    is_guest: bool = False
 
 
 class Owners:
@@ -51,10 +52,10 @@ class Owners:
         the account that an end user is linked to is blocked."""
         locale = (actor.key.locale if actor.key else None) or actor.locale
         if not self._names_another(actor, user_id):
-            return Party(actor.account_id, locale=locale)
+            return Party(actor.account_id, locale=locale, is_guest=actor.key is None and actor.role is Role.GUEST)
         named = self._named(actor, user_id, action)
         if actor.key is None:
-            return Party(named.id, locale=named.locale)
+            return Party(named.id, locale=named.locale, is_guest=named.role is Role.GUEST)
         return Party(
             account_id=named.linked_account_id or named.id,
             dialog_id=named.link_id,

@@ -6,11 +6,10 @@ from dataclasses import replace
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from service.domain.billing import charge
 from service.domain.chat import CountTokens, Usage
 from service.domain.errors import InternalError, ServiceError, UpstreamFailed
-from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, failed
-from service.usecases import ports
+from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, charge_for, failed
+from service.usecases import ports, structured
 from service.usecases.showing import ClaimLost, Showing
 
 log = structlog.get_logger(__name__)
@@ -116,7 +115,8 @@ class RunService:
             return self._cut_short(job, showing.shown)
         except ServiceError as error:
             log.warning("job failed", error_code=error.code, reason=str(error))
-            return failed(error.code, showing.shown)
+            reason = error.reason if isinstance(error, UpstreamFailed) else None
+            return failed(error.code, showing.shown, reason)
         except (ClaimLost, ports.RunHandedBack):
             raise
         except self._outages:
@@ -128,7 +128,7 @@ class RunService:
         usage = answer.usage or self._estimate(job, answer.text)
         return Outcome(
             status=JobStatus.SUCCEEDED,
-            charge=charge(usage, job.weights, job.hold_tokens),
+            charge=charge_for(job, usage),
             answer=answer.text,
             usage=usage,
             finish_reason=answer.finish_reason,
@@ -154,7 +154,7 @@ class RunService:
         if shown is None:
             return cancelled()
         usage = self._estimate(job, shown)
-        return replace(cancelled(shown), usage=usage, charge=charge(usage, job.weights, job.hold_tokens))
+        return replace(cancelled(shown), usage=usage, charge=charge_for(job, usage))
 
     def _ask(self, job: Job, showing: Showing) -> ports.ChatAnswer:
         model = self._catalog.model(job.model)
@@ -170,6 +170,8 @@ class RunService:
             safety_id=hashlib.sha256(job.account_id.encode()).hexdigest(),
             options=job.options,
         )
+        if job.output_format is not None:
+            return structured.ask(self._upstream, request, job.output_format, self._telemetry)
         return self._upstream.stream(request, showing) if job.stream else self._upstream.answer(request)
 
     def _settle(self, job: Job, outcome: Outcome) -> Job | None:
@@ -187,7 +189,13 @@ class RunService:
             return None
         if outcome.charge.loss_tokens:
             log.error("provider used more than was held", loss_tokens=outcome.charge.loss_tokens)
-        log.info("job settled", status=settled.status, charged=settled.charged, error_code=settled.error_code)
+        log.info(
+            "job settled",
+            status=settled.status,
+            charged=settled.charged,
+            meter=settled.meter,
+            error_code=settled.error_code,
+        )
         self._telemetry.job_final(settled)
         self._open_jobs.leave(settled.id)
         self._events.announce(settled.id)

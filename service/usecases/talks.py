@@ -11,6 +11,8 @@ from service.usecases.owners import Party
 from service.usecases.places import Places
 
 CHANNEL = "socket"
+# Free for guests, within limits.
+ASSISTANT = "stream"
 # Among so many of the newest questions of an account the last one of a talk is looked for.
 LOOK_BACK = 20
 
@@ -40,7 +42,7 @@ class TalkService:
         if actor.role is Role.GUEST:
             # Else a new guest for each message would need no pause.
             self._pause("address", actor.address)
-        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, stream=True))
+        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, assistant=ASSISTANT, stream=True))
 
     def stop(self, actor: Actor, job_id: str) -> None:
         """Stop an answer, as `JobService.cancel` does."""

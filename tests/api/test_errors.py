@@ -16,6 +16,7 @@ from service.domain.errors import (
     ContextTooLong,
     InsufficientTokens,
     ModelNotFound,
+    NoCredits,
     PaymentSpent,
     RateLimited,
     ServiceError,
@@ -33,6 +34,7 @@ class AwayError(Exception):
 def errors_by_code() -> dict[str, ServiceError]:
     special: list[ServiceError] = [
         InsufficientTokens(required=600, available=120, held=7),
+        NoCredits(required=1, available=0, held=1),
         BalanceChanged(available=5, held=7),
         BalanceTooLow(available=5, held=7),
         PaymentSpent(required=600, available=5, held=7),
@@ -76,8 +78,8 @@ def failing() -> FlaskClient:
         raise {
             "away": AwayError("mongodb://user:secret@host"),
             "bug": ZeroDivisionError("secret"),
-            "job": JobFailed(SimpleNamespace(id="the-job", error_code="INTERRUPTED")),
-            "odd-job": JobFailed(SimpleNamespace(id="the-job", error_code="SOMETHING_NEW")),
+            "job": JobFailed(SimpleNamespace(id="the-job", error_code="INTERRUPTED", error_reason=None)),
+            "odd-job": JobFailed(SimpleNamespace(id="the-job", error_code="SOMETHING_NEW", error_reason=None)),
         }[how]
 
     @app.get("/complain")
@@ -114,6 +116,22 @@ def test_402_says_what_is_missing_and_where_to_pay(failing: FlaskClient) -> None
         "held": 7,
     }
     assert body["topUpUrl"] == "http://localhost:8000/docs"
+
+
+def test_no_credits_are_told_in_the_words_of_the_contract(failing: FlaskClient) -> None:
+    reply = failing.get("/fail/NO_CREDITS", headers={"Accept-Language": "fr"})
+    body = reply.json
+    del body["requestId"]
+    assert body == {
+        "error": "Crédits insuffisants",
+        "code": "NO_CREDITS",
+        "message": "Vous avez épuisé vos crédits de chat. Passez à un abonnement supérieur pour continuer.",
+        "required": 1,
+        "available": 0,
+        "held": 1,
+        "topUpUrl": "http://localhost:8000/docs",
+    }
+    assert reply.status_code == 402
 
 
 def test_a_changed_balance_says_what_it_is(failing: FlaskClient) -> None:

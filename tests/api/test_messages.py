@@ -9,7 +9,6 @@ from werkzeug.test import TestResponse
 from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from tests.api.conftest import Caller, NewCaller, Program
-from tests.core.support import at_once
 
 
 def answered(container: Container, reply: TestResponse) -> str:
@@ -58,7 +57,7 @@ def test_a_question_is_edited_answered_again_and_shown_as_it_was(
 
 
 def test_an_edit_is_a_question_like_any_other(
-    container: Container, user: Caller, upstream: UpstreamControl, job_id: str
+    container: Container, user: Caller, worker: Callable[[], None], job_id: str
 ) -> None:
     url = f"/api/chat/messages/{job_id}:user/edit"
     headers = {"Idempotency-Key": "once"}
@@ -74,18 +73,8 @@ def test_an_edit_is_a_question_like_any_other(
     assert (selected.status_code, selected.json["code"]) == (409, "JOB_RUNNING")
     container.run(first.json["jobId"])
 
-    def wait() -> TestResponse:
-        return user.post(f"/api/chat/messages/{job_id}:assistant/regenerate", headers={"Prefer": "wait=10"})
-
-    def work() -> None:
-        upstream.clear()
-        found = None
-        while found is None:
-            found = container.run._jobs.due(1, silent_seconds=-5)
-            found = found[0] if found else None
-        container.run(found)
-
-    reply, _ = at_once([wait, work])
+    worker()
+    reply = user.post(f"/api/chat/messages/{job_id}:assistant/regenerate", headers={"Prefer": "wait=20"})
     assert (reply.status_code, reply.json["status"]) == (200, "succeeded")
     unsafe = user.post(url, {"message": "x", "callbackUrl": "http://127.0.0.1/"})
     assert (unsafe.status_code, unsafe.json["code"]) == (400, "UNSAFE_CALLBACK_URL")

@@ -352,7 +352,7 @@ def test_the_hold_covers_messages_schema_and_the_longest_answer(user: Caller, co
         pass
     (job,) = jobs
     assert job.prompt_tokens >= count_tokens(json.dumps(schema)) + count_tokens("hello")
-    assert job.hold_tokens == job.prompt_tokens + 500
+    assert job.hold == job.prompt_tokens + 500
     container.jobs.cancel(ROOT, job.id)
 
 

@@ -4,6 +4,7 @@ It knows none of the service's code but the name of the loss account, so that it
 """
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from pymongo.database import Database
@@ -13,12 +14,14 @@ from service.domain.billing import LOSS_ACCOUNT_ID
 Row = dict[str, Any]
 OPEN = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
+MONTHLY = {"FREE": 5, "BASIC": 50}
 USAGE_SUMS = ("prompt_tokens", "cached_tokens", "completion_tokens", "total_tokens")
 
 
 def check_money(db: Database) -> None:
     """Fail unless every wallet is the sum of its ledger, at rest nothing is held, and each job was settled once."""
-    wallets = {row["_id"]: row for row in db.wallets.find()}
+    accounts = {row["_id"]: row for row in db.wallets.find()}
+    wallets = {**accounts, **{row["_id"]: row for row in db.credits.find()}}
     check_ledger(db, wallets)
     open_holds: Counter[str] = Counter()
     used: Counter[str] = Counter()
@@ -28,12 +31,14 @@ def check_money(db: Database) -> None:
         losses += loss_of(job)
         used[job["account_id"]] += total_of(job)
         if job["status"] in OPEN:
-            open_holds[job["account_id"]] += job["hold_tokens"]
-    for account_id, wallet in wallets.items():
-        assert wallet["held"] == open_holds[account_id], f"a leaked hold of {account_id}"
+            open_holds[job["wallet_id"]] += job["hold"]
+    for wallet_id, wallet in wallets.items():
+        assert wallet["held"] == open_holds[wallet_id], f"a leaked hold of {wallet_id}"
+    for account_id, wallet in accounts.items():
         if account_id != LOSS_ACCOUNT_ID:
             assert wallet["total_tokens"] == used[account_id], f"{account_id} used {used[account_id]}: {wallet}"
     assert losses == wallets.get(LOSS_ACCOUNT_ID, {"available": 0})["available"], "losses that nobody booked"
+    check_credits(db)
     check_usage(db)
     check_dialogs(db)
     check_payments(db)
@@ -66,18 +71,21 @@ def check_job(db: Database, job: Row) -> None:
     entries = {e["_id"]: e for e in db.ledger.find({"job_id": name, "account_id": {"$ne": LOSS_ACCOUNT_ID}})}
     expected = {f"{name}:hold", f"{name}:final"} if status in FINAL else {f"{name}:hold"}
     assert set(entries) == expected, f"job {name} is {status} with entries {sorted(entries)}"
-    assert {e["account_id"] for e in entries.values()} == {job["account_id"]}
-    assert entries[f"{name}:hold"]["held_delta"] == job["hold_tokens"]
+    assert {e["account_id"] for e in entries.values()} == {job["wallet_id"]}
+    assert job["wallet_id"] in wallets_of(job), f"job {name} is paid from {job['wallet_id']}"
+    assert job["hold"] in (0, 1) or job["meter"] == "tokens", f"job {name} holds {job['hold']}"
+    assert job["hold"] == 0 or job["meter"] != "free", f"job {name} is free and holds {job['hold']}"
+    assert entries[f"{name}:hold"]["held_delta"] == job["hold"]
     assert (job.get("finished_at") is not None) == (status in FINAL), f"job {name} is {status}"
     assert (job.get("lease_until") is not None) == (status == "running"), f"the lease of job {name}, {status}"
     if status in FINAL:
         assert entries[f"{name}:final"]["amount"] == -job["charged"]
-        assert entries[f"{name}:final"]["held_delta"] == -job["hold_tokens"]
-    assert 0 <= job["charged"] <= job["hold_tokens"]
+        assert entries[f"{name}:final"]["held_delta"] == -job["hold"]
+    assert 0 <= job["charged"] <= job["hold"]
     if status not in ("succeeded", "cancelled"):
         assert job["charged"] == 0, f"job {name} is {status} and was charged"
     else:
-        assert job["charged"] == min(price_of(job), job["hold_tokens"]), f"the charge of job {name}"
+        assert job["charged"] == cost_of(job), f"the charge of job {name}"
     if job.get("erased_at") is not None:
         assert status in FINAL, f"job {name} is {status} and erased"
         texts = [job["prompt"], job["answer"], job.get("shown"), job.get("options"), job["metadata"]]
@@ -94,6 +102,19 @@ def check_job(db: Database, job: Row) -> None:
         assert said == (expected[1:] if keeps_question else expected), f"the turn of job {name}"
 
 
+def wallets_of(job: Row) -> tuple[str, ...]:
+    """From which wallets a job of this meter may be paid."""
+    account_id = job["account_id"]
+    return (f"{account_id}:credits", f"{account_id}:extra") if job["meter"] == "credits" else (account_id,)
+
+
+def cost_of(job: Row) -> int:
+    """What a job with this usage costs; one that has none showed nothing, or lost the count with its worker."""
+    if job["meter"] == "tokens":
+        return min(price_of(job), int(job["hold"]))
+    return int(job["hold"]) if job.get("usage") else 0
+
+
 def price_of(job: Row) -> int:
     """What the job's usage costs by the weights that it was accepted with, rounded up."""
     usage, weights = job.get("usage"), job["weights"]
@@ -108,12 +129,41 @@ def price_of(job: Row) -> int:
 
 
 def loss_of(job: Row) -> int:
-    return max(0, price_of(job) - job["hold_tokens"]) if job["status"] in ("succeeded", "cancelled") else 0
+    if job["meter"] != "tokens":
+        return 0
+    return max(0, price_of(job) - job["hold"]) if job["status"] in ("succeeded", "cancelled") else 0
 
 
 def total_of(job: Row) -> int:
     usage = job.get("usage") or {"prompt_tokens": 0, "completion_tokens": 0}
     return int(usage["prompt_tokens"] + usage["completion_tokens"])
+
+
+def check_credits(db: Database) -> None:
+    """Fail unless each account has both wallets or none, and each month of a plan was granted once and ended once."""
+    for wallet in db.credits.find():
+        pair = {f"{wallet['account_id']}:credits", f"{wallet['account_id']}:extra"}
+        assert wallet["_id"] in pair, f"a wallet of nobody: {wallet}"
+        assert db.credits.count_documents({"_id": {"$in": list(pair)}}) == 2, f"alone: {wallet}"
+        kinds = db.ledger.distinct("kind", {"account_id": wallet["_id"]})
+        if wallet["_id"].endswith(":extra"):
+            assert not {"grant", "expire"}.intersection(kinds), f"what was paid for was granted or expired: {wallet}"
+            continue
+        assert not set(kinds) - {"grant", "expire", "hold", "final"}, f"{kinds} of {wallet}"
+        assert wallet["unlimited"] == (wallet["plan"] == "PREMIUM"), wallet
+        assert wallet["anchor_at"] <= wallet["period_starts_at"] < wallet["period_ends_at"], wallet
+        grants = list(db.ledger.find({"account_id": wallet["_id"], "kind": "grant"}).sort("seq", 1))
+        begun = [datetime.fromisoformat(grant["_id"].split(":grant:")[1]) for grant in grants]
+        assert begun == sorted(set(begun)), f"a month was granted twice: {begun}"
+        assert not begun or begun[-1] <= wallet["period_starts_at"], f"a month was granted in advance: {begun}"
+        assert [grant["amount"] for grant in grants] == [MONTHLY[grant["reason"]] for grant in grants], grants
+        available = 0
+        for entry in db.ledger.find({"account_id": wallet["_id"]}).sort("seq", 1):
+            assert entry["kind"] != "grant" or available == 0, f"what was left did not expire before {entry}"
+            available = entry["balance_after"]
+        assert available <= MONTHLY.get(wallet["plan"], 0), f"more than a month's credits: {wallet}"
+    marked = {row["_id"] for row in db.wallets.find({"credits": True})}
+    assert marked == set(db.credits.distinct("account_id")), "accounts with wallets of credits"
 
 
 def check_usage(db: Database) -> None:
@@ -122,7 +172,13 @@ def check_usage(db: Database) -> None:
     for job in db.jobs.find({"status": {"$in": FINAL}}):
         day = job["finished_at"].date().isoformat()
         sums = expected.setdefault((job["account_id"], day, job["model"]), Counter())
-        sums.update({"jobs": 1, "failed": int(job["status"] == "failed"), "charged": job["charged"]})
+        sums.update(
+            {
+                "jobs": 1,
+                "failed": int(job["status"] == "failed"),
+                "charged": job["charged"] if job["meter"] == "tokens" else 0,
+            }
+        )
         usage = job.get("usage") or {}
         sums.update({name: usage.get(name, 0) for name in USAGE_SUMS if name != "total_tokens"})
         sums["total_tokens"] += total_of(job)
@@ -176,7 +232,8 @@ def check_payments(db: Database) -> None:
         assert all(":refund:" in name for name in earlier), f"entries of payment {payment['_id']}: {amounts}"
         assert sum(amounts[name] for name in earlier) == 0, f"a failed refund of {payment['_id']} kept something"
         assert {name: amounts.get(name) for name in expected} == expected, f"{payment['status']} payment: {amounts}"
-        assert {entry["account_id"] for entry in own.values()} <= {payment["account_id"]}
+        paid_into = payment["account_id"] if payment["unit"] == "tokens" else f"{payment['account_id']}:extra"
+        assert {entry["account_id"] for entry in own.values()} <= {paid_into}
         for name in own:
             del entries[name]
         settled = payment["status"] in ("succeeded", "refunded")
@@ -204,7 +261,7 @@ def expected_amounts(payment: Row) -> dict[str, int]:
 def check_codes(db: Database) -> None:
     """Fail unless each claimed redeem code was credited once, to who claimed it, and no other one was."""
     claimed = {
-        f"code:{code['_id']}": (code["claimed_by"], code["tokens"])
+        f"code:{code['_id']}": (f"{code['claimed_by']}{':extra' * (code['unit'] == 'credits')}", code["tokens"])
         for code in db.redeem_codes.find({"claimed_by": {"$ne": None}})
     }
     credited = {row["_id"]: (row["account_id"], row["amount"]) for row in db.ledger.find({"_id": {"$regex": "^code:"}})}

@@ -14,6 +14,7 @@ from service.domain.accounts import Actor, Role
 from service.domain.chat import ChatMessage
 from service.domain.errors import BalanceTooLow, Forbidden, InsufficientTokens, NotFound, ValidationFailed
 from service.domain.jobs import JobStatus
+from service.domain.plans import Plan
 from service.usecases.admin import AdminService
 from service.usecases.ports import JobQuery, UserQuery
 from tests.core.checker import check_money
@@ -48,6 +49,11 @@ DEEDS: dict[str, Deed] = {
         "balance.adjust",
         changes=True,
     ),
+    "adjust_credits": Deed(
+        lambda admin, actor, user, job: admin.adjust_credits(actor, user, 5, "why", None),
+        "credits.adjust",
+        changes=True,
+    ),
     "set_blocked": Deed(
         lambda admin, actor, user, job: admin.set_blocked(actor, user, True), "account.block", changes=True
     ),
@@ -55,7 +61,7 @@ DEEDS: dict[str, Deed] = {
         lambda admin, actor, user, job: admin.set_role(actor, user, Role.SUPPORT), "account.role", changes=True
     ),
     "set_plan": Deed(
-        lambda admin, actor, user, job: admin.set_plan(actor, user, "BASIC"), "account.plan", changes=True
+        lambda admin, actor, user, job: admin.set_plan(actor, user, Plan.BASIC), "account.plan", changes=True
     ),
     "cancel_job": Deed(lambda admin, actor, user, job: admin.cancel_job(actor, job), "job.cancel", changes=True),
     "retry_job": Deed(lambda admin, actor, user, job: admin.retry_job(actor, job), "job.retry", changes=True),
@@ -74,7 +80,7 @@ def victim(container: Container, db: Database, new_actor: NewActor, upstream: Up
 
 
 def state(db: Database) -> dict[str, list[dict]]:
-    names = ("accounts", "wallets", "ledger", "jobs", "sessions", "messages", "audit")
+    names = ("accounts", "wallets", "credits", "ledger", "jobs", "sessions", "messages", "audit")
     return {name: sorted(db[name].find(), key=lambda row: str(row["_id"])) for name in names}
 
 
@@ -159,7 +165,7 @@ def test_details_of_changes_are_recorded(container: Container, db: Database, new
     user_id = new_actor(100).account_id
     container.admin.set_balance(ROOT, user_id, 70, "typo", 100)
     container.admin.adjust_balance(ROOT, user_id, -20, "fee", None)
-    container.admin.set_plan(ROOT, user_id, "PREMIUM")
+    container.admin.set_plan(ROOT, user_id, Plan.PREMIUM)
     newest = container.admin.audit_trail(ROOT, user_id, None, 3).items
     assert [(entry.action, dict(entry.details)) for entry in newest] == [
         ("account.plan", {"plan": "PREMIUM"}),
@@ -254,8 +260,8 @@ def test_a_refused_change_is_recorded_as_refused(container: Container, db: Datab
     with pytest.raises(BalanceTooLow):
         container.admin.adjust_balance(ROOT, user.account_id, -(10**9), "too much", None)
     with pytest.raises(NotFound):
-        container.admin.set_plan(ROOT, "nobody", "BASIC")
-    container.admin.set_plan(ROOT, user.account_id, "BASIC")
+        container.admin.set_plan(ROOT, "nobody", Plan.BASIC)
+    container.admin.set_plan(ROOT, user.account_id, Plan.BASIC)
     assert sorted((entry["action"], entry["outcome"]) for entry in db.audit.find()) == [
         ("account.plan", "NOT_FOUND"),
         ("account.plan", "done"),

@@ -14,6 +14,7 @@ from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.errors import Forbidden, ValidationFailed
 from service.domain.jobs import JobStatus
+from service.domain.plans import Plan
 from service.usecases.ports import JobQuery, Page, UserQuery
 from tests.core.support import ROOT, NewActor, ask, at_once, set_balance, submit
 from tests.core.test_accounts import HERE, actor_of, register
@@ -204,9 +205,9 @@ def test_dialogs_are_listed_in_pages_with_their_messages_in_order(
 def test_the_audit_trail_is_read_in_pages(container: Container, db: Database, new_actor: NewActor) -> None:
     first, second = new_actor().account_id, new_actor().account_id
     db.audit.delete_many({})
-    for number in range(3):
+    for plan in Plan:
         for user_id in (first, second):
-            container.admin.set_plan(ROOT, user_id, str(number))
+            container.admin.set_plan(ROOT, user_id, plan)
     db.audit.update_many({}, {"$set": {"created_at": datetime.now(UTC)}})
 
     everything = list(walk(lambda cursor: container.admin.audit_trail(ROOT, None, cursor, 2)))

@@ -81,6 +81,45 @@ DEFECTS: dict[str, Callable[[Database, Row, Row], object]] = {
     ),
     "a loss that nobody booked": lambda db, _, __: _forget_losses(db),
 }
+CREDIT_DEFECTS: dict[str, Callable[[Database, Row, Row], object]] = {
+    "a balance that drifted": lambda db, done, _: _in_credits(db, done["wallet_id"], {"$inc": {"available": 1}}),
+    "a leaked hold": lambda db, done, _: _in_credits(db, done["wallet_id"], {"$inc": {"held": 1}}),
+    "a job of another wallet": lambda db, _, waiting: db.jobs.update_one(
+        {"_id": waiting["_id"]}, {"$set": {"wallet_id": f"{waiting['account_id']}:extra"}}
+    ),
+    "a job that is paid in tokens": lambda db, done, _: db.jobs.update_one(
+        {"_id": done["_id"]}, {"$set": {"meter": "tokens"}}
+    ),
+    "a job that was free": lambda db, done, _: db.jobs.update_one({"_id": done["_id"]}, {"$set": {"meter": "free"}}),
+    "a wrong charge": lambda db, done, _: db.jobs.update_one({"_id": done["_id"]}, {"$set": {"charged": 0}}),
+    "an answer that cost nothing": lambda db, done, _: _uncharged(db, done),
+    "a lost entry": lambda db, done, _: db.ledger.delete_one({"_id": f"{done['_id']}:final"}),
+    "a second settlement": lambda db, done, _: db.ledger.insert_one(
+        {**db.ledger.find_one({"_id": f"{done['_id']}:final"}), "_id": f"{done['_id']}:final:2", "seq": 99}
+    ),
+    "a lost wallet": lambda db, done, _: db.credits.delete_one({"_id": f"{done['account_id']}:extra"}),
+    "a wallet of nobody": lambda db, done, _: db.credits.update_one(
+        {"_id": done["wallet_id"]}, {"$set": {"account_id": "nobody"}}
+    ),
+    "an account that doesn't know of its credits": lambda db, done, _: db.wallets.update_one(
+        {"_id": done["account_id"]}, {"$unset": {"credits": ""}}
+    ),
+    "a month that was granted twice": lambda db, done, _: _grant(db, done["wallet_id"], 5, done["account_id"]),
+    "a month that never ended": lambda db, done, _: _grant(db, done["wallet_id"], 5, ""),
+    "a grant of another amount": lambda db, done, _: db.ledger.update_one(
+        {"account_id": done["wallet_id"], "kind": "grant"}, {"$set": {"reason": "BASIC"}}
+    ),
+    "a plan without a limit by mistake": lambda db, done, _: _in_credits(
+        db, done["wallet_id"], {"$set": {"unlimited": True}}
+    ),
+    "a month that ends before it begins": lambda db, done, _: _in_credits(
+        db, done["wallet_id"], {"$set": {"period_ends_at": datetime(2000, 1, 1, tzinfo=UTC)}}
+    ),
+    "tokens that nobody counted": lambda db, done, _: db.wallets.update_one(
+        {"_id": done["account_id"]}, {"$inc": {"total_tokens": -1}}
+    ),
+    "credits among the sums of tokens": lambda db, done, _: db.usage.update_one({}, {"$inc": {"charged": 1}}),
+}
 PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a payment that was not credited": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"status": "pending"}}
@@ -89,6 +128,9 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a credit of another amount": lambda db, payment: db.payments.update_one({"_id": payment}, {"$inc": {"tokens": 1}}),
     "a credit to somebody else": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"account_id": "nobody"}}
+    ),
+    "a credit in another unit": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"unit": "credits"}}
     ),
     "a refund that took nothing": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"status": "refunded"}}
@@ -99,6 +141,7 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a code that was not credited": lambda db, _: db.redeem_codes.update_one(
         {"claimed_by": None}, {"$set": {"claimed_by": "nobody"}}
     ),
+    "a code of another unit": lambda db, _: db.redeem_codes.update_many({}, {"$set": {"unit": "credits"}}),
     "a credit of a code that nobody claimed": lambda db, _: db.redeem_codes.update_many(
         {}, {"$set": {"claimed_by": None}}
     ),
@@ -108,6 +151,30 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
 def _move(db: Database, job: Row, collection: str, new_id: str) -> None:
     entry = db[collection].find_one_and_delete({"_id": f"{job['_id']}:final"})
     db[collection].insert_one({**entry, "_id": new_id})
+
+
+def _in_credits(db: Database, wallet_id: str, update: Row) -> None:
+    assert db.credits.update_one({"_id": wallet_id}, update).modified_count == 1
+
+
+def _uncharged(db: Database, job: Row) -> None:
+    """All agrees that the answer cost nothing."""
+    final = {"amount": 0, "available_delta": 1}
+    db.ledger.update_one({"_id": f"{job['_id']}:final"}, {"$set": final, "$inc": {"balance_after": 1}})
+    db.ledger.update_many({"account_id": job["wallet_id"], "seq": {"$gt": 3}}, {"$inc": {"balance_after": 1}})
+    _in_credits(db, job["wallet_id"], {"$inc": {"available": 1}})
+    db.jobs.update_one({"_id": job["_id"]}, {"$set": {"charged": 0}})
+
+
+def _grant(db: Database, wallet_id: str, amount: int, month: str) -> None:
+    """Another grant that the balance agrees with: of a month that is granted already, or of one before it ended."""
+    wallet = db.credits.find_one({"_id": wallet_id})
+    first = db.ledger.find_one({"account_id": wallet_id, "kind": "grant"})
+    begun = wallet["period_starts_at"].isoformat(timespec="milliseconds")
+    begun = begun if month else wallet["anchor_at"].replace(year=2100).isoformat(timespec="milliseconds")
+    after = {"seq": wallet["seq"] + 1, "balance_after": wallet["available"] + amount, "held_after": wallet["held"]}
+    db.ledger.insert_one({**first, "_id": f"{wallet_id}:again:grant:{begun}", **after})
+    _in_credits(db, wallet_id, {"$inc": {"available": amount, "seq": 1}})
 
 
 def _forget_losses(db: Database) -> None:
@@ -128,6 +195,22 @@ def test_a_defect_is_found(
     check_money(db)
 
     DEFECTS[defect](db, db.jobs.find_one({"_id": done.id}), db.jobs.find_one({"_id": waiting.id}))
+
+    with pytest.raises(AssertionError):
+        check_money(db)
+
+
+@pytest.mark.parametrize("defect", list(CREDIT_DEFECTS))
+def test_a_defect_of_credits_is_found(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, defect: str
+) -> None:
+    upstream.rule(answer="pong", usage={"prompt_tokens": 20, "completion_tokens": 18})
+    actor = new_actor()
+    done = ask(container, actor, assistant="coach")
+    waiting = submit(container, actor, assistant="coach")
+    check_money(db)
+
+    CREDIT_DEFECTS[defect](db, db.jobs.find_one({"_id": done.id}), db.jobs.find_one({"_id": waiting.id}))
 
     with pytest.raises(AssertionError):
         check_money(db)

@@ -91,7 +91,7 @@ def test_parallel_withdrawals_with_one_key_take_once_what_was_there_once(
 
 def test_a_withdrawal_takes_no_more_than_there_is(container: Container, db: Database, new_actor: NewActor) -> None:
     actor = new_actor(3_000)
-    hold = submit(container, actor).hold_tokens
+    hold = submit(container, actor).hold
     available = 3_000 - hold
 
     with pytest.raises(BalanceTooLow) as refused:
@@ -115,7 +115,7 @@ def test_parallel_withdrawals_never_go_below_zero(
 
 def test_a_balance_is_set_as_a_difference(container: Container, db: Database, new_actor: NewActor) -> None:
     actor = new_actor(3_000)
-    hold = submit(container, actor).hold_tokens
+    hold = submit(container, actor).hold
 
     after = container.admin.set_balance(ROOT, actor.account_id, 50, "correction", 3_000 - hold)
 

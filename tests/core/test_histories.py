@@ -77,8 +77,8 @@ class Histories(RuleBasedStateMachine):
         if name is not None:
             self.replayed[name] = job.id
         self.jobs[job.id] = Known(job)
-        self.available -= job.hold_tokens
-        self.held += job.hold_tokens
+        self.available -= job.hold
+        self.held += job.hold
 
     def is_refused_rightly(self, error: InsufficientTokens, name: str | None) -> None:
         assert error.extra["available"] == self.available < error.extra["required"]
@@ -105,7 +105,7 @@ class Histories(RuleBasedStateMachine):
         known = claimed[number % len(claimed)]
         seen = known.views[view % len(known.views)]
         usage = Usage(prompt_tokens=prompt, completion_tokens=completion)
-        cost = charge(usage, seen.weights, seen.hold_tokens)
+        cost = charge(usage, seen.weights, seen.hold)
         pong = Outcome(JobStatus.SUCCEEDED, cost, "pong", usage, "stop")
         settled = self.world.container.run._money.settle(seen, pong if answered else failed("X"), 20)
         current = known.status is JobStatus.RUNNING and seen.attempt == known.attempt
@@ -172,8 +172,8 @@ class Histories(RuleBasedStateMachine):
 
     def finish(self, known: Known, status: JobStatus, charged: int) -> None:
         known.status = status
-        self.available += known.job.hold_tokens - charged
-        self.held -= known.job.hold_tokens
+        self.available += known.job.hold - charged
+        self.held -= known.job.hold
         if status is JobStatus.SUCCEEDED and known.job.replaces_context:
             self.context, self.context_version = ["own", "own", "ping", "pong"], self.context_version + 1
         elif status is JobStatus.SUCCEEDED and known.job.context_version == self.context_version:

@@ -42,7 +42,7 @@ def test_parallel_questions_with_one_key_are_one_job_and_one_hold(
     actor = new_actor()
     results = at_once(spread(submit, processes, 10, actor, idempotency=key(actor)))
     assert len({job.id for job in results}) == 1
-    assert wallet(container, actor)[1] == results[0].hold_tokens
+    assert wallet(container, actor)[1] == results[0].hold
     check_money(db)
 
 

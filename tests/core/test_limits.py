@@ -39,7 +39,7 @@ def test_the_tokens_of_a_minute_are_counted_when_a_question_is_accepted(
     build: Build, db: Database, new_actor: NewActor
 ) -> None:
     container, anna = build(tokens_per_minute=2_500), new_actor()
-    assert [submit(container, anna).hold_tokens // 1_000 for _ in range(2)] == [1, 1]
+    assert [submit(container, anna).hold // 1_000 for _ in range(2)] == [1, 1]
     refused(container, anna)
     submit(container, new_actor())
     check_money(db)

@@ -21,45 +21,37 @@ import service.adapters.mongo
 from devstack.upstream_control import UpstreamControl
 from service.adapters.mongo import cursors
 from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
-from service.domain.billing import LOSS_ACCOUNT_ID
+from service.domain.billing import LOSS_ACCOUNT_ID, Unit
 from service.domain.dialogs import DialogStatus
 from service.domain.errors import ServiceError
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
 from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
+from service.domain.plans import Plan
+from service.domain.tracks import TrackStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
 from service.usecases.branches import Repeat
 from service.usecases.dialogs import SessionFilter
 from service.usecases.keys import NewKey
 from service.usecases.places import NewSession
-from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, UserQuery
+from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, TrackQuery, UserQuery
 from service.usecases.redeem import NewCodes
 from tests.core.conftest import Build
 from tests.core.paying import start, sweep
 from tests.core.queries import RECORDER, Query, complaints, explain
-from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, program_of, submit
+from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, plan_of, program_of, submit
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 
 # Collections that don't grow with use: read whole as often as one likes.
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
-GROWING |= {
-    "wallets",
-    "endpoints",
-    "deliveries",
-    "payments",
-    "redeem_codes",
-    "test_payments",
-    "link_codes",
-    "chats",
-    "branches",
-    "erasures",
-    "successors",
-}
+GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
+GROWING |= {"chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -146,7 +138,7 @@ def use_admin(container: Container, anna: Actor) -> None:
     admin, user_id = container.admin, anna.account_id
     admin.set_blocked(ROOT, user_id, True)
     admin.set_blocked(ROOT, user_id, False)
-    admin.set_plan(ROOT, user_id, "BASIC")
+    admin.set_plan(ROOT, user_id, Plan.BASIC)
     admin.set_role(ROOT, user_id, Role.USER)
     admin.set_balance(ROOT, user_id, 1_000_000, "", None)
     admin.adjust_balance(ROOT, user_id, 1, "", key(ROOT))
@@ -202,6 +194,10 @@ def claimed(container: Container, destination: str) -> Delivery:
 def use_billing(container: Container, anna: Actor) -> None:
     container.billing.statement(anna, None)
     container.billing.ledger(anna, None, None, A_PAGE)
+    container.admin.adjust_credits(ROOT, anna.account_id, 3, "", None)
+    for _ in range(6):
+        ask(container, anna, assistant="coach")
+    pages(lambda cursor: container.billing.ledger(anna, None, cursor, A_PAGE, Unit.CREDITS))
     for group in ("day", "model"):
         container.billing.usage(anna, None, "2026-01-01", "2027-01-01", group)
 
@@ -263,6 +259,30 @@ def use_keys(container: Container, anna: Actor) -> None:
     keys.change(anna, issued[1].key.id, {"name": "another"}, None)
     keys.revoke(anna, issued[1].key.id)
     keys.revoke_any(ROOT, issued[2].key.id)
+
+
+def use_tracks(container: Container, db: Database, anna: Actor) -> None:
+    tracks, store = container.tracks, container.tracks._tracks
+    program = program_of(new_key(container, anna))
+    made = [tracks.create(anna, None, {"title": "course"}) for _ in range(A_PAGE + 1)]
+    tracks.create(program, "4242", {"title": "course"})
+    for status, number in product((None, TrackStatus.ACTIVE), (1, 2)):
+        tracks.page(anna, None, TrackQuery(status=status, page=number, limit=A_PAGE))
+        tracks.page(program, "4242", TrackQuery(status=status, page=number, limit=A_PAGE))
+    tracks.change(anna, made[0].id, {"title": "another"})
+    first = tracks.adopt(anna, made[0].id, plan_of("a", "b")).modules[0]
+    tracks.adopt(anna, made[0].id, plan_of("b", "a", "c"))
+    tracks.adopt(anna, made[0].id, plan_of("a"))
+    transactions = container.run._money._transactions
+    transactions.run(lambda session: begin_module(session, first.id, "chat"))
+    transactions.run(lambda session: store_lesson(session, first.id, first.lessons[0].id, {}))
+    tracks.module(anna, first.id)
+    tracks.complete(anna, first.id)
+    tracks.read(anna, made[0].id, with_content=True)
+    tracks.delete(anna, made[0].id)
+    assert store.get(made[0].id) is None
+    container.tutor.change(anna, None, {"language": "fr"})
+    container.tutor.config(anna, None)
 
 
 def use_links(container: Container, anna: Actor) -> None:
@@ -349,6 +369,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_codes(container, anna)
     use_keys(container, anna)
     use_links(container, anna)
+    use_tracks(container, db, anna)
     use_webhooks(container, anna)
     use_dialogs(container, anna)
     use_erasing(container, db, anna)

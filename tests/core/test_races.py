@@ -79,7 +79,7 @@ class Race:
             assert (stored.status, stored.charged) == (ender.status, ender.charged)
         available, held = wallet(self.container, self.actor)
         assert available + held == BALANCE - stored.charged
-        assert held == (0 if stored.status.is_final else stored.hold_tokens)
+        assert held == (0 if stored.status.is_final else stored.hold)
         check_money(self.db)
         return stored
 

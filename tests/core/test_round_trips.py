@@ -1,13 +1,14 @@
 """How often a question, an answer and a request's recognition go to MongoDB. A number that grows is to be noticed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from pymongo.database import Database
 
 from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
-from service.domain.accounts import Actor
+from service.domain.accounts import Actor, Role
 from service.domain.errors import InsufficientTokens
 from tests.core.queries import RECORDER
 from tests.core.support import ROOT, NewActor, ask, key, new_key, program_of, submit
@@ -24,6 +25,7 @@ SETTLE_ANSWER = [
     "update usage",
     "commitTransaction",
 ]
+STATEMENT = ["find accounts", "find wallets", "find credits"]
 SETTLE_NOTHING = [*SETTLE_ANSWER[:3], "update usage", "commitTransaction"]
 
 
@@ -103,6 +105,23 @@ def test_a_failure(container: Container, actor: Actor, upstream: UpstreamControl
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *SETTLE_NOTHING]
 
 
+def test_a_question_that_costs_a_credit(container: Container, actor: Actor) -> None:
+    """As often as any other within a month, but for who asks without a limit; the first one makes the wallets."""
+    ask(container, actor, assistant="coach")
+    held = ["findAndModify credits", *RESERVE[1:]]
+    asked = sent(lambda: submit(container, actor, assistant="coach"))
+    assert asked == ["find chats", "find accounts", "find credits", *held]
+    job = submit(container, actor, assistant="coach")
+    paid = ["findAndModify credits", "findAndModify wallets", "find credits"]
+    assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *paid, *SETTLE_ANSWER[1:]]
+
+
+def test_a_question_that_is_free(container: Container, actor: Actor) -> None:
+    guest = replace(actor, role=Role.GUEST)
+    submit(container, guest, assistant="stream")
+    assert sent(lambda: submit(container, guest, assistant="stream")) == ["find chats", *RESERVE]
+
+
 def test_a_message_for_a_job_that_is_done(container: Container, actor: Actor) -> None:
     job = ask(container, actor)
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs"]
@@ -117,7 +136,7 @@ def test_a_look_at_a_job(container: Container, actor: Actor) -> None:
     job = submit(container, actor)
     assert sent(lambda: container.jobs.get(actor, job.id)) == ["find jobs"]
     assert sent(lambda: container.contexts.get(actor, None)) == ["find chats"]
-    assert sent(lambda: container.billing.statement(actor, None)) == ["find accounts", "find wallets"]
+    assert sent(lambda: container.billing.statement(actor, None)) == STATEMENT
 
 
 def test_recognising_a_token(container: Container, db: Database) -> None:

@@ -51,7 +51,7 @@ def test_an_answer_is_charged_and_the_rest_of_the_hold_released(
     assert job.usage == Usage(prompt_tokens=20, cached_tokens=4, completion_tokens=18, reasoning_tokens=2)
     assert (job.charged, job.balance_after) == (38, 5_000 - 38)
     entry = db.ledger.find_one({"_id": f"{job.id}:final"})
-    assert (entry["kind"], entry["amount"], entry["held_delta"]) == ("final", -38, -job.hold_tokens)
+    assert (entry["kind"], entry["amount"], entry["held_delta"]) == ("final", -38, -job.hold)
     (hold,) = db.ledger.find({"_id": f"{job.id}:hold"})
     assert entry["seq"] == hold["seq"] + 1
     assert container.billing.statement(actor, None).wallet.total_tokens == 38
@@ -116,11 +116,11 @@ def test_use_beyond_the_hold_is_the_operators_loss(
 
     first, second = ask(container, actor), ask(container, other)
 
-    assert first.charged == first.hold_tokens
-    assert wallet(container, actor) == (5_000 - first.hold_tokens, 0)
+    assert first.charged == first.hold
+    assert wallet(container, actor) == (5_000 - first.hold, 0)
     losses = list(db.ledger.find({"account_id": LOSS_ACCOUNT_ID}).sort("seq", 1))
     assert [entry["_id"] for entry in losses] == [f"{first.id}:loss", f"{second.id}:loss"]
-    assert losses[0]["amount"] == 1_000_100 - first.hold_tokens
+    assert losses[0]["amount"] == 1_000_100 - first.hold
     assert losses[0]["job_id"] == first.id
     check_money(db)
 

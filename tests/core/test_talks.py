@@ -1,15 +1,17 @@
 """Talking message by message: the pause between two messages, shared by all processes, and whose talk it is."""
 
+from dataclasses import replace
+
 import pytest
 from pymongo.database import Database
 
 from devstack.servers import RedisServer
 from service.bootstrap import Container
 from service.domain.accounts import Role
-from service.domain.errors import Forbidden, InvalidMessage, RateLimited
+from service.domain.errors import Forbidden, InsufficientTokens, InvalidMessage, RateLimited
 from tests.core.checker import check_money
 from tests.core.conftest import Build
-from tests.core.support import NewActor, at_once, kinds, spread, submit
+from tests.core.support import NewActor, at_once, kinds, new_key, program_of, spread, submit
 
 
 def test_of_many_messages_at_once_one_is_accepted(build: Build, db: Database, new_actor: NewActor) -> None:
@@ -47,6 +49,50 @@ def test_a_refused_message_begins_no_pause(build: Build, db: Database, new_actor
     with pytest.raises(InvalidMessage):
         talks.say(anna, message)
     talks.say(anna, "a good one")
+
+
+def test_guests_talk_for_nothing_and_others_for_tokens(build: Build, db: Database, new_actor: NewActor) -> None:
+    container = build(rate_limit_ms=1)
+    guest, anna = new_actor(0, role=Role.GUEST), new_actor()
+    free, paid = container.talks.say(guest, "hello"), container.talks.say(anna, "hello")
+    assert (free.assistant, free.meter, free.hold) == ("stream", "free", 0)
+    assert (paid.assistant, paid.meter, paid.hold > 0) == ("stream", "tokens", True)
+    with pytest.raises(InsufficientTokens):
+        submit(container, guest, "elsewhere they have what guests are given")
+    with pytest.raises(InsufficientTokens):
+        container.talks.say(new_actor(0), "whoever is registered pays")
+    container.run(free.id)
+    done = container.jobs.get(guest, free.id)
+    assert (done.status, done.charged, done.balance_after) == ("succeeded", 0, 0)
+    assert [row["amount"] for row in db.ledger.find({"job_id": free.id})] == [0, 0]
+    check_money(db)
+
+
+def test_a_key_of_a_guests_program_is_no_guest(build: Build, db: Database, new_actor: NewActor) -> None:
+    """Whoever asks through a key pays, whoever the key is for."""
+    container, guest = build(), new_actor(0, role=Role.GUEST)
+    program = replace(program_of(new_key(container, new_actor())), account_id=guest.account_id, role=Role.GUEST)
+    for assistant in ("stream", "bizlevel"):
+        with pytest.raises(InsufficientTokens):
+            submit(container, program, assistant=assistant)
+        with pytest.raises(InsufficientTokens):
+            submit(container, program, user_id="4242", assistant=assistant)
+
+
+def test_guests_talk_so_much_a_day(build: Build, db: Database, new_actor: NewActor) -> None:
+    container = build(guest_messages_per_day=2, guest_messages_per_day_and_address=3)
+    anna, boris = new_actor(0, role=Role.GUEST), new_actor(0, role=Role.GUEST)
+    for _ in range(2):
+        submit(container, anna, assistant="bizlevel")
+    with pytest.raises(RateLimited) as refused:
+        submit(container, anna, assistant="stream")
+    assert 60 < (refused.value.retry_after_seconds or 0) <= 86_400
+    submit(container, boris, assistant="bizlevel")
+    with pytest.raises(RateLimited):
+        submit(container, boris, assistant="bizlevel")
+    submit(container, replace(boris, address="elsewhere"), assistant="bizlevel")
+    submit(container, new_actor(), assistant="bizlevel")
+    check_money(db)
 
 
 def test_guests_share_the_pause_of_their_address(build: Build, db: Database, new_actor: NewActor) -> None:

@@ -41,15 +41,15 @@ def test_a_hold_pays_for_any_usage_within_its_limits(
 ) -> None:
     usage = data.draw(usages(prompt, output))
     hold = hold_tokens(prompt, output, weights)
-    assert charge(usage, weights, hold) == Charge(tokens=price(usage, weights), loss_tokens=0)
+    assert charge(usage, weights, hold) == Charge(amount=price(usage, weights), loss_tokens=0)
 
 
 @given(usage=usages(), weights=WEIGHTS, hold=TOKENS)
 def test_a_charge_never_exceeds_its_hold_and_the_rest_is_loss(usage: Usage, weights: PriceWeights, hold: int) -> None:
     charged = charge(usage, weights, hold)
-    assert 0 <= charged.tokens <= hold
+    assert 0 <= charged.amount <= hold
     assert charged.loss_tokens >= 0
-    assert charged.tokens + charged.loss_tokens == price(usage, weights)
+    assert charged.amount + charged.loss_tokens == price(usage, weights)
 
 
 @given(usage=usages(), weights=WEIGHTS)

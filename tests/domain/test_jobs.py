@@ -29,7 +29,7 @@ def job(*dialog: ChatMessage) -> Job:
         prompt=(SYSTEM, *dialog),
         prompt_tokens=10,
         output_tokens=100,
-        hold_tokens=110,
+        hold=110,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
 

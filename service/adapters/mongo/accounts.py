@@ -13,7 +13,8 @@ from pymongo.errors import DuplicateKeyError
 
 from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.documents import AccountDocument, WalletDocument
-from service.adapters.mongo.money import MongoMoney, to_wallet
+from service.adapters.mongo.money import MongoMoney
+from service.adapters.mongo.wallets import to_wallet
 from service.domain.accounts import Account, Role, fold_name
 from service.domain.billing import LOSS_ACCOUNT_ID, EntryKind
 from service.domain.errors import UsernameTaken
@@ -153,7 +154,16 @@ class MongoAccounts:
         return self._set({"_id": account_id, "role": {"$nin": nameless}}, {"role": role.value})
 
     def set_plan(self, account_id: str, plan: str) -> Account | None:
-        return self._set({"_id": account_id}, {"plan": plan})
+        """See `ports.Accounts.set_plan`. The wallet comes first; the account says then from which plan it went."""
+
+        def transaction(session: ClientSession) -> None:
+            found = self._accounts.find_one({"_id": account_id}, {"plan": 1}, session=session)
+            if found is not None and found["plan"] != plan:
+                self._money.set_plan(session, account_id, plan)
+                self._accounts.update_one({"_id": account_id}, {"$set": {"plan": plan}}, session=session)
+
+        self._transactions.run(transaction, account_id=account_id)
+        return self.get(account_id)
 
     def touch(self, account: Account) -> None:
         """See `ports.Accounts.touch`."""

@@ -19,6 +19,7 @@ from service.adapters.mongo.documents import (
     SessionDocument,
     UsageDocument,
 )
+from service.domain.billing import Meter
 from service.domain.chat import text_language
 from service.domain.dialogs import message_id, preview_of, title_of
 from service.domain.errors import JobRunning, NotFound
@@ -137,11 +138,12 @@ def _tell_session(session: ClientSession, job: Job, messages: int) -> None:
 
 
 def count_usage(session: ClientSession, job: Job) -> None:
-    """Add a final job to the sums of its account, day (UTC) and model."""
+    """Add a final job to the sums of its account, day (UTC) and model. What it was charged counts in tokens only."""
     if job.finished_at is None:
         raise ValueError("only a final job is counted")
     day = job.finished_at.date().isoformat()
-    sums: dict[str, Any] = {"jobs": 1, "failed": int(job.status is JobStatus.FAILED), "charged": job.charged}
+    charged = job.charged if job.meter == Meter.TOKENS else 0
+    sums: dict[str, Any] = {"jobs": 1, "failed": int(job.status is JobStatus.FAILED), "charged": charged}
     if job.usage is not None:
         sums["prompt_tokens"] = job.usage.prompt_tokens
         sums["cached_tokens"] = job.usage.cached_tokens

@@ -7,6 +7,7 @@ place, so use cases don't catch them unless they have something better to do.
 from service.usecases.ports.branches import Branches
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
 from service.usecases.ports.erasures import Erasures, FinalJob
+from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -61,6 +62,7 @@ from service.usecases.ports.records import (
     NewLogin,
     Page,
     Quota,
+    UpstreamCheck,
     UsageTotals,
     UserQuery,
     UserRow,
@@ -155,8 +157,12 @@ __all__ = [
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",
+    "TrackQuery",
+    "Tracks",
     "Transcripts",
+    "TutorConfigs",
     "Upstream",
+    "UpstreamCheck",
     "UsageReports",
     "UsageTotals",
     "UserQuery",

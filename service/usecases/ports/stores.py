@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from service.domain.accounts import Account, Role
-from service.domain.billing import Wallet
+from service.domain.billing import Unit, Wallet
 from service.domain.catalog import Assistant, ChatModel
 from service.domain.jobs import Job, Outcome
 from service.domain.keys import ApiKey, Scope
 from service.domain.links import LinkCode
+from service.domain.plans import Credits
 from service.domain.webhooks import Delivery, DeliveryStatus, Endpoint
 from service.usecases.ports.records import (
     AuditEntry,
@@ -67,7 +68,11 @@ class Accounts(Protocol):
     def set_role(self, account_id: str, role: Role) -> Account | None:
         """None for a guest and an end user too: they have no name to be known by."""
 
-    def set_plan(self, account_id: str, plan: str) -> Account | None: ...
+    def set_plan(self, account_id: str, plan: str) -> Account | None:
+        """Change the plan, and begin a month of it now with all its credits; nothing changes if it is the plan already.
+
+        Raises AccountLinked for an end user whose account is another one.
+        """
 
     def touch(self, account: Account) -> None:
         """Remember that the account was active now (at most once a minute)."""
@@ -113,9 +118,11 @@ class Money(Protocol):
     """The only door to balances and the ledger. Each method is one MongoDB transaction."""
 
     def reserve(self, job: Job, idempotency: IdempotencyKey | None) -> Job:
-        """Hold what the job may cost and store it as queued; returns it with its hold and clamped output.
+        """Hold what the job may cost by its meter and store it as queued; returns it with its hold, wallet and clamped
+        output.
 
-        Raises InsufficientTokens, and AlreadyDone when the idempotency key has been used meanwhile.
+        Raises InsufficientTokens, NoCredits, NotFound, AccountLinked, and AlreadyDone when the idempotency key has been
+        used meanwhile.
         """
 
     def settle(self, job: Job, outcome: Outcome, max_context_messages: int) -> Job | None:
@@ -125,7 +132,7 @@ class Money(Protocol):
         """
 
     def deposit(self, movement: Movement, amount: int, idempotency: IdempotencyKey | None) -> Wallet:
-        """Add `amount` (may be negative) tokens. Raises NotFound, BalanceTooLow, AlreadyDone."""
+        """Add `amount` (may be negative) to the movement's wallet. Raises NotFound, BalanceTooLow, AlreadyDone."""
 
     def set_balance(
         self, movement: Movement, amount: int, expected: int | None, idempotency: IdempotencyKey | None
@@ -133,10 +140,13 @@ class Money(Protocol):
         """Set what is available to `amount` tokens. Raises NotFound, AlreadyDone, and BalanceChanged if it isn't
         `expected`."""
 
-    def wallet(self, account_id: str) -> Wallet | None: ...
+    def wallet(self, wallet_id: str) -> Wallet | None: ...
 
-    def ledger(self, account_id: str, cursor: str | None, limit: int) -> Page[LedgerEntry]:
-        """Newest first."""
+    def credits(self, account: Account) -> Credits:
+        """What the account may ask for now, also if its new month hasn't been written down yet."""
+
+    def ledger_of(self, account_id: str, unit: Unit, cursor: str | None, limit: int) -> Page[LedgerEntry]:
+        """Of what an account has of this unit, both wallets of credits as one list; newest first."""
 
 
 class AlreadyDone(Exception):

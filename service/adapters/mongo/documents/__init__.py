@@ -12,7 +12,14 @@ from service.adapters.mongo.documents.chat import (
 )
 from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
 from service.adapters.mongo.documents.erasures import ErasureDocument, SuccessorDocument
-from service.adapters.mongo.documents.money import IdempotencyDocument, LedgerDocument, UsageDocument, WalletDocument
+from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument, TutorConfigDocument
+from service.adapters.mongo.documents.money import (
+    CreditsDocument,
+    IdempotencyDocument,
+    LedgerDocument,
+    UsageDocument,
+    WalletDocument,
+)
 from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
@@ -23,6 +30,7 @@ __all__ = [
     "AuditDocument",
     "BranchDocument",
     "ChatDocument",
+    "CreditsDocument",
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
@@ -36,11 +44,14 @@ __all__ = [
     "LinkCodeDocument",
     "MessageDocument",
     "ModelDocument",
+    "ModuleDocument",
     "PaymentDocument",
     "RedeemCodeDocument",
     "SessionDocument",
     "SuccessorDocument",
     "TestPaymentDocument",
+    "TrackDocument",
+    "TutorConfigDocument",
     "UsageDocument",
     "WalletDocument",
     "create_indexes",
@@ -51,6 +62,7 @@ DOCUMENTS = (
     KeyDocument,
     LinkCodeDocument,
     WalletDocument,
+    CreditsDocument,
     LedgerDocument,
     JobDocument,
     SessionDocument,
@@ -72,6 +84,9 @@ DOCUMENTS = (
     TestPaymentDocument,
     ModelDocument,
     AssistantDocument,
+    TrackDocument,
+    ModuleDocument,
+    TutorConfigDocument,
 )
 
 

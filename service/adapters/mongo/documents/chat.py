@@ -50,7 +50,7 @@ class JobDocument(Stored):
     prompt = EmbeddedDocumentListField(Message, required=True)
     prompt_tokens = IntField(required=True)
     output_tokens = IntField(required=True)
-    hold_tokens = LongField(required=True)
+    hold = LongField(required=True)
     context_version = IntField(required=True)
     replaces_context = BooleanField(required=True)
     stream = BooleanField()
@@ -73,12 +73,16 @@ class JobDocument(Stored):
     balance_after = LongField()
     finish_reason = StringField()
     error_code = StringField()
+    error_reason = StringField()
     external_user_id = StringField()
     actor_id = StringField()
     handed_back = IntField()
     end_user_id = StringField()
     program_id = StringField()
     locale = StringField()
+    wallet_id = StringField(required=True)
+    period_starts_at = DateTimeField()
+    output_format = StringField()
     erased_at = DateTimeField()
 
     meta = {
@@ -130,5 +134,6 @@ class AssistantDocument(Stored):
     output_tokens = IntField(required=True)
     history_messages = IntField(required=True)
     meter = StringField(required=True)
+    response_format = StringField()
 
     meta = {"collection": "assistants"}

@@ -13,7 +13,8 @@ from service.adapters.mongo.documents.stored import Stored
 class WalletDocument(Stored):
     """`id` is the account's. `seq` counts its ledger entries; the last one has this number.
 
-    `webhooks` says that the account has had a webhook endpoint, `linked_to` which account has taken over what was here.
+    `webhooks` says that the account has had a webhook endpoint, `linked_to` which account has taken over what was here,
+    `credits` that it has the wallets of credits too.
     """
 
     id = StringField(primary_key=True)
@@ -23,12 +24,37 @@ class WalletDocument(Stored):
     seq = LongField(required=True)
     webhooks = BooleanField()
     linked_to = StringField()
+    credits = BooleanField()
 
     meta = {"collection": "wallets", "indexes": ["available"]}
 
 
+class CreditsDocument(Stored):
+    """A wallet of credits: `<account>:credits` for those of the plan, `<account>:extra` for those that were paid for.
+
+    The first one knows the month that it is in: of which plan, counted from `anchor_at`, and until when. `end_user`
+    says that the account is one of an API key's program.
+    """
+
+    id = StringField(primary_key=True)
+    account_id = StringField(required=True)
+    available = LongField(required=True)
+    held = LongField(required=True)
+    seq = LongField(required=True)
+    linked_to = StringField()
+    end_user = BooleanField()
+    plan = StringField()
+    unlimited = BooleanField()
+    anchor_at = DateTimeField()
+    period_starts_at = DateTimeField()
+    period_ends_at = DateTimeField()
+
+    meta = {"collection": "credits"}
+
+
 class LedgerDocument(Stored):
-    """Append-only. `amount` = `available_delta` + `held_delta`; the deltas of an account sum up to its wallet."""
+    """Append-only. `account_id` is the wallet's id. `amount` = `available_delta` + `held_delta`; the deltas of a wallet
+    sum up to what it has."""
 
     id = StringField(primary_key=True)
     account_id = StringField(required=True)

@@ -15,6 +15,7 @@ from service.api.blueprints.admin.schemas import (
 )
 from service.api.state import services
 from service.domain.accounts import Account, Actor, Role
+from service.domain.plans import Plan
 from service.usecases.ports import UserQuery, UserRow
 
 blueprint = ApiBlueprint("admin-users", __name__, url_prefix="/api/admin", description="Operators: accounts")
@@ -73,12 +74,16 @@ def unblock(*, actor: Actor, user_id: str) -> dict[str, Any]:
 
 @blueprint.route("/user/<user_id>/plan", methods=["POST"])
 @authenticated("admin")
-@fails_with(404)
+@fails_with(404, 409)
 @blueprint.arguments(NewPlan)
 @blueprint.response(200, AccountState, description="The account has this plan")
 def set_plan(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any]:
-    """Give an account a plan"""
-    return _state(services().admin.set_plan(actor, user_id, given["plan"]))
+    """Give an account a plan
+
+    A month of the new plan begins now, with all its credits; what was left of the old one expires. The plan that the
+    account has already changes nothing.
+    """
+    return _state(services().admin.set_plan(actor, user_id, Plan(given["plan"])))
 
 
 @blueprint.route("/user/<user_id>/role", methods=["POST"])

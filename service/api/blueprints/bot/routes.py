@@ -12,7 +12,9 @@ from service.api.auth import KEY_IN_PATH, authenticated
 from service.api.blueprint import ApiBlueprint, always_ok
 from service.api.blueprints.bot.schemas import BotLink, BotQuestion, BotReply, BotUser, BotUserQuery, ResultQuery
 from service.api.state import locale, services
+from service.api.staying import waiting
 from service.domain.accounts import Actor
+from service.domain.billing import Meter
 from service.domain.jobs import Job
 from service.domain.keys import Scope
 from service.domain.texts import text
@@ -59,8 +61,9 @@ def ask(given: dict[str, Any], *, actor: Actor) -> Response:
         idempotency=_idempotency(given, actor),
     )
     bot.remember(given)
-    job = services().jobs.submit(actor, submission)
-    return _job(actor, _waited(actor, job, given["wait"]), 1)
+    with waiting(actor, _wait_seconds(actor, given["wait"])):
+        job = _waited(actor, services().jobs.submit(actor, submission), given["wait"])
+    return _job(actor, job, 1)
 
 
 @route("/result", "GET")
@@ -71,7 +74,9 @@ def result(query: dict[str, Any], *, actor: Actor) -> Response:
     Waits for it as `/ask` does. Ask again while `status` is `queued` or `running`.
     """
     bot.remember(query)
-    job = services().jobs.wait(actor, query["job_id"], _wait_seconds(actor, query["wait"]))
+    seconds = _wait_seconds(actor, query["wait"])
+    with waiting(actor, seconds):
+        job = services().jobs.wait(actor, query["job_id"], seconds)
     return _job(actor, job, query["first_part"])
 
 
@@ -113,7 +118,8 @@ def link(given: dict[str, Any], *, actor: Actor) -> Response:
 
 
 def _job(actor: Actor, job: Job, first_part: int) -> Response:
-    available = job.balance_after
+    # Of what is paid for in credits the job knows no tokens.
+    available = None if job.meter == Meter.CREDITS else job.balance_after
     if available is None:
         available = bot.balance_of(actor, actor.name_of(job.account_id, job.external_user_id, job.end_user_id))
     return bot.answer(bot.of_job(bot.asked(), job, available, first_part))

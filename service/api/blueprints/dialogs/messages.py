@@ -6,20 +6,18 @@ from flask import Response
 from marshmallow import fields
 
 from service.api import events
-from service.api.answering import answer
+from service.api.answering import answer_job
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
 from service.api.dialogs import EXAMPLE_MESSAGE, MessageView, message_bodies
 from service.api.fields import Flag, FlatObject, Input, Output, Record, Text
 from service.api.headers import idempotency_key
-from service.api.jobs import job_body
 from service.api.quota import tell_quota
 from service.api.schemas import EXAMPLE_ID, PAGE_ITEMS, Accepted, Job, NextCursor
 from service.api.state import services
 from service.domain.accounts import Actor
 from service.domain.callback_urls import URL_MAX_CHARACTERS
 from service.domain.chat import MESSAGE_MAX_CHARACTERS
-from service.domain.jobs import Job as DomainJob
 from service.domain.keys import Scope
 from service.usecases.branches import Repeat
 
@@ -28,7 +26,6 @@ blueprint = ApiBlueprint(
 )
 
 CHANNEL = "api"
-_JOB = Job()
 
 
 class Regenerate(Input):
@@ -88,7 +85,8 @@ def edit(given: dict[str, Any], *, actor: Actor, message_id: str) -> Response:
     question as it was, and all that followed it, stays beside it. Until then, and without an answer, nothing changes.
     """
     tell_quota(actor, None)
-    return _answer(actor, services().branches.edit(actor, message_id, given["message"], _repeat(actor, given)))
+    repeat = _repeat(actor, given)
+    return answer_job(actor, lambda: services().branches.edit(actor, message_id, given["message"], repeat))
 
 
 @blueprint.route("/<message_id>/regenerate", methods=["POST"])
@@ -106,7 +104,8 @@ def regenerate(given: dict[str, Any], *, actor: Actor, message_id: str) -> Respo
     The same question once more, as a job like any other. The new answer stands beside the old one and is shown.
     """
     tell_quota(actor, None)
-    return _answer(actor, services().branches.regenerate(actor, message_id, _repeat(actor, given)))
+    repeat = _repeat(actor, given)
+    return answer_job(actor, lambda: services().branches.regenerate(actor, message_id, repeat))
 
 
 @blueprint.route("/<message_id>/select", methods=["POST"])
@@ -137,12 +136,3 @@ def _repeat(actor: Actor, given: dict[str, Any]) -> Repeat:
         idempotency=idempotency_key(actor, given),
         stream=given["stream"] or events.wants_events(),
     )
-
-
-def _answer(actor: Actor, job: DomainJob) -> Response:
-    if events.wants_events():
-        return events.follow(job, events.last_event_id())
-    history = services().settings.max_history_length
-    key_waits = None if actor.key is None else actor.key.wait_seconds
-    seconds = services().settings.chat_wait_seconds if key_waits is None else key_waits
-    return answer(actor, job, _JOB, lambda final: job_body(final, actor, history), wait_seconds=seconds)

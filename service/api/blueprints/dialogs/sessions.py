@@ -9,6 +9,7 @@ from service.api.blueprint import ApiBlueprint, fails_with
 from service.api.dialogs import (
     EXAMPLE_MESSAGE,
     EXAMPLE_SESSION,
+    MANY_ITEMS,
     STATUSES,
     ChatView,
     SessionView,
@@ -30,8 +31,6 @@ blueprint = ApiBlueprint("sessions", __name__, url_prefix="/api/chat/sessions", 
 speaks_french(blueprint)
 
 CHANNEL = "api"
-# The coach's clients know no pages, so one has what few people exceed.
-MANY_ITEMS = 1000
 
 
 class SessionQuery(Input):

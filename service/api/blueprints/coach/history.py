@@ -6,8 +6,7 @@ from marshmallow import fields
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.dialogs.sessions import MANY_ITEMS
-from service.api.dialogs import EXAMPLE_SESSION, session_body, speaks_french
+from service.api.dialogs import EXAMPLE_SESSION, MANY_ITEMS, session_body, speaks_french
 from service.api.fields import Input, Moment, Output, Record, Text, Whole
 from service.api.schemas import CURSOR_MAX_CHARACTERS, EXAMPLE_CURSOR, NextCursor, OwnerId
 from service.api.state import services
@@ -15,7 +14,7 @@ from service.domain.accounts import Actor
 from service.domain.keys import Scope
 from service.usecases.dialogs import SessionFilter
 
-blueprint = ApiBlueprint("history", __name__, url_prefix="/api/chat/history", description="Dialogs")
+blueprint = ApiBlueprint("history", __name__, url_prefix="/api/chat/history", description="The coach")
 speaks_french(blueprint)
 
 
