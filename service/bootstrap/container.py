@@ -35,6 +35,7 @@ from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
 from service.usecases.erase import EraseService
 from service.usecases.export import ExportService
+from service.usecases.farewells import FarewellService
 from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
@@ -65,6 +66,7 @@ class Container:
 
     settings: Settings
     accounts: AccountService
+    farewells: FarewellService
     keys: KeyService
     jobs: JobService
     follow: FollowService
@@ -106,9 +108,11 @@ def build(settings: Settings) -> Container:
     keys = MongoKeys()
     places = Places(dialogs=outside.dialogs, clock=outside.clock)
     jobs = _job_service(settings, outside, owners, replays, places)
+    accounts = _account_service(settings, outside)
     dialogs = DialogService(dialogs=outside.dialogs, owners=owners, places=places, clock=outside.clock)
     erase = EraseService(
         erasures=outside.erasures,
+        accounts=outside.account_erasures,
         dialogs=dialogs,
         jobs=jobs,
         writer=outside.answer_writer,
@@ -126,7 +130,7 @@ def build(settings: Settings) -> Container:
     )
     return Container(
         settings=settings,
-        accounts=_account_service(settings, outside),
+        accounts=accounts,
         keys=KeyService(
             keys=keys,
             accounts=outside.accounts,
@@ -174,6 +178,7 @@ def build(settings: Settings) -> Container:
             history_messages=settings.max_history_length,
         ),
         search=SearchService(owners=owners, search=outside.search),
+        farewells=FarewellService(accounts=accounts, store=outside.accounts, erase=erase, auditor=auditor),
         export=ExportService(
             dialogs=dialogs, store=outside.dialogs, transcripts=outside.transcripts, clock=outside.clock
         ),

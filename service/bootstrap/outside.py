@@ -16,13 +16,14 @@ from service.adapters.celery_app import publisher_app
 from service.adapters.crash import CrashPoints
 from service.adapters.metrics import Metrics
 from service.adapters.mongo import connection
+from service.adapters.mongo.account_erasures import MongoAccountErasures
 from service.adapters.mongo.accounts import MongoAccounts
 from service.adapters.mongo.branches import MongoBranches
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
-from service.adapters.mongo.erasures import MongoErasures
+from service.adapters.mongo.erasures import MongoErasures, erase_track
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
 from service.adapters.mongo.money import MongoMoney
@@ -76,6 +77,7 @@ class Outside:
     search: ports.Search
     transcripts: ports.Transcripts
     erasures: ports.Erasures
+    account_erasures: ports.AccountErasures
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -140,6 +142,7 @@ def connect(settings: Settings) -> Outside:
         branches=MongoBranches(transactions),
         search=MongoSearch(),
         transcripts=MongoTranscripts(),
+        account_erasures=crash.armed(MongoAccountErasures(transactions, money), "account_erasures"),
         erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
@@ -152,7 +155,7 @@ def connect(settings: Settings) -> Outside:
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
         links=crash.armed(MongoLinks(transactions, money), "links"),
-        tracks=crash.armed(MongoTracks(transactions), "tracks"),
+        tracks=crash.armed(MongoTracks(transactions, erase_dialogs=erase_track), "tracks"),
         tutor_configs=MongoTutorConfigs(),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"

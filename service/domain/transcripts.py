@@ -31,13 +31,13 @@ def chat_heading(chat: Chat, number: int, locale: str) -> str:
     """Of the chats after the first one, or of one that has a title."""
     if number == 1 and not chat.title.strip():
         return ""
-    title = chat.title if chat.title.strip() else text(locale, "export.chat", number)
+    title = chat.title if chat.title.strip() else text(locale, "dialog.chat", number)
     return f"\n## {_escaped(title)}\n"
 
 
 def message(said: Message, locale: str) -> str:
     """A question is quoted as it was typed; an answer is Markdown already, and ends what it began."""
-    who = text(locale, f"export.{said.role}")
+    who = text(locale, f"dialog.{said.role}")
     heading = f"\n### {_escaped(who)} · {said.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC\n\n"
     body = _quotation(said.content) if said.role == "user" else _closed(said.content)
     return f"{heading}{body}\n"

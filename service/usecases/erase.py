@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 MESSAGES_BATCH = 1_000
 JOBS_BATCH = 200
 SESSIONS_BATCH = 20
+GUESTS_BATCH = 20
 # Pieces in one round of upkeep, which has other things to do as well.
 ROUND_PIECES = 5
 # While only latecomers are waited for; also, after how long somebody else goes on with what a dead process left.
@@ -36,6 +37,7 @@ class EraseService:
         self,
         *,
         erasures: ports.Erasures,
+        accounts: ports.AccountErasures,
         dialogs: DialogService,
         jobs: JobService,
         writer: ports.AnswerWriter,
@@ -43,6 +45,7 @@ class EraseService:
         outages: tuple[type[Exception], ...],
     ) -> None:
         self._erasures = erasures
+        self._accounts = accounts
         self._dialogs = dialogs
         self._jobs = jobs
         self._writer = writer
@@ -65,6 +68,15 @@ class EraseService:
                 count += self._begin(session) is not None
         return count
 
+    def account(self, account_id: str) -> None:
+        """Delete an account, which the caller has a right to. Raises NotFound, and ValidationFailed if it is the last
+        admin's."""
+        erasure = self._accounts.begin(account_id)
+        if erasure is None:
+            raise NotFound("account")
+        log.info("account deleted", account_id=account_id)
+        self.first_piece(erasure)
+
     def first_piece(self, erasure: Erasure) -> None:
         """Begin in the request that deleted it. It is deleted already, so an outage now is no failure."""
         try:
@@ -74,6 +86,9 @@ class EraseService:
 
     def __call__(self) -> None:
         """A round of upkeep: some pieces of what is due."""
+        for account_id in self._accounts.expired_guests(GUESTS_BATCH):
+            if self._accounts.begin(account_id, expired_guest=True) is not None:
+                log.info("guest's time is over", account_id=account_id)
         for _ in range(ROUND_PIECES):
             erasure = self._erasures.claim(LOOK_SECONDS)
             if erasure is None:
@@ -100,16 +115,29 @@ class EraseService:
 
     def _piece(self, erasure: Erasure) -> bool:
         """Erase a piece of it; whether there is more to be done at once."""
-        messages = 0
         if erasure.kind is ErasureKind.SESSION:
             self._erasures.remove_dialogs(erasure.subject_id)
             messages = self._erasures.remove_messages(erasure.subject_id, MESSAGES_BATCH)
+            more = messages == MESSAGES_BATCH
+        else:
+            messages, more = 0, self._account_piece(erasure.account_id)
         for job in self._erasures.open_jobs(erasure, JOBS_BATCH):
             self._jobs.stop(job)
         erased, found = self._erase_jobs(erasure)
         if messages or erased:
             log.info("piece erased", erasure_id=erasure.id, messages=messages, jobs=erased)
-        return messages == MESSAGES_BATCH or erased == found == JOBS_BATCH
+        return more or erased == found == JOBS_BATCH
+
+    def _account_piece(self, account_id: str) -> bool:
+        """Each of its sessions and end users has an erasure of its own; whether there may be more to be done."""
+        sessions = self._erasures.sessions_of_account(account_id, SESSIONS_BATCH)
+        for session in sessions:
+            self._begin(session)
+        end_users = self._accounts.end_users(account_id, SESSIONS_BATCH)
+        for end_user_id in end_users:
+            self._accounts.begin(end_user_id)
+        removed = self._accounts.remove_belongings(account_id, MESSAGES_BATCH)
+        return bool(sessions or end_users or removed)
 
     def _erase_jobs(self, erasure: Erasure) -> tuple[int, int]:
         """How many jobs were erased, and how many there were to erase."""
@@ -125,4 +153,6 @@ class EraseService:
         """Nothing is left, and nothing can come any more."""
         if self._clock.now() - erasure.created_at < LATECOMERS:
             return False
-        return not self._erasures.open_jobs(erasure, 1) and not self._erasures.final_jobs(erasure, 1)
+        if self._erasures.open_jobs(erasure, 1) or self._erasures.final_jobs(erasure, 1):
+            return False
+        return erasure.kind is ErasureKind.SESSION or self._accounts.is_alone(erasure)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from flask.testing import FlaskClient
+
 from service.bootstrap import Container
-from tests.api.conftest import Caller, NewCaller, Program
+from tests.api.conftest import PASSWORD, Caller, NewCaller, Program
 
 
 def asked(container: Container, caller: Caller | Program, **body: object) -> str:
@@ -57,3 +59,51 @@ def test_bad_ids(user: Caller) -> None:
         reply = user.call("DELETE", f"/api/chat/sessions/{bad}")
         assert (reply.status_code, reply.json["code"]) == (404, "NOT_FOUND"), bad
     assert user.call("DELETE", "/api/chat/sessions/x", headers={"Authorization": ""}).status_code == 401
+
+
+def test_an_account_is_deleted_with_its_password_and_its_name_is_free(
+    client: FlaskClient, user: Caller, program_for: Callable[..., Program]
+) -> None:
+    program = program_for(user)
+    missing = user.call("DELETE", "/api/auth/me")
+    assert (missing.status_code, missing.json["code"]) == (400, "VALIDATION_ERROR")
+    assert list(missing.json["details"]) == ["password"]
+    wrong = user.call("DELETE", "/api/auth/me", json={"password": "not mine"})
+    assert (wrong.status_code, wrong.json["code"]) == (401, "BAD_CREDENTIALS")
+    assert program.call("DELETE", "/api/auth/me", json={"password": PASSWORD}).status_code == 403
+    for bad in ({"password": 5}, {"password": None}, {"password": "x" * 1025}):
+        assert user.call("DELETE", "/api/auth/me", json=bad).status_code == 400
+
+    reply = user.call("DELETE", "/api/auth/me", json={"password": PASSWORD})
+
+    assert (reply.status_code, reply.json) == (200, {"success": True})
+    for who in (user, program):
+        refused = who.get("/api/billing")
+        assert (refused.status_code, refused.json["code"]) == (401, "UNAUTHORIZED")
+    refreshed = client.post("/api/auth/refresh", json={"refreshToken": user.refresh_token})
+    assert refreshed.status_code == 401
+    again = client.post("/api/auth/register", json={"username": user.name, "password": PASSWORD})
+    assert again.status_code == 201
+    assert again.json["userId"] != user.id
+
+
+def test_a_guest_deletes_itself_without_a_password(client: FlaskClient) -> None:
+    guest = client.post("/api/auth/guest-login").json
+    bearer = {"Authorization": f"Bearer {guest['token']}"}
+    assert client.delete("/api/auth/me", headers=bearer).status_code == 200
+    assert client.get("/api/auth/me", headers=bearer).status_code == 401
+
+
+def test_admins_delete_accounts(user: Caller, admin: Caller, support: Caller) -> None:
+    path = f"/api/admin/user/{user.id}"
+    assert support.call("DELETE", path).status_code == 403
+    assert user.call("DELETE", path).status_code == 403
+    own = admin.call("DELETE", f"/api/admin/user/{admin.id}")
+    assert (own.status_code, list(own.json["details"])) == (400, ["userId"])
+    reply = admin.call("DELETE", path)
+    assert (reply.status_code, reply.json) == (200, {"success": True})
+    assert user.get("/api/billing").status_code == 401
+    assert admin.call("DELETE", path).status_code == 404
+    assert admin.get(path).status_code == 404
+    trail = admin.get(f"/api/admin/audit?userId={user.id}").json
+    assert "account.delete" in str(trail)

@@ -27,7 +27,7 @@ from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.billing import LOSS_ACCOUNT_ID, Unit
 from service.domain.dialogs import DialogStatus
-from service.domain.errors import ServiceError
+from service.domain.errors import ServiceError, Unavailable
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
 from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
@@ -349,6 +349,20 @@ def use_erasing(container: Container, db: Database, anna: Actor) -> None:
     erasure = erasures.begin(session, "x")
     assert erasure is not None
     erasures.due_again(erasure, 0)
+    linked, guest = new_key(container, anna), container.accounts.guest_login(address=HERE, locale=None)
+    container.billing.top_up(program_of(linked), "77", 10, None)
+    db.accounts.update_one({"_id": guest.account.id}, {"$set": {"expires_at": earlier}})
+    bella = actor_of(register(container, "bella"))
+    ask(container, bella)
+    container.farewells.leave(bella, PASSWORD)
+    container.erase.account(program_of(linked).key.end_user_id("77"))  # type: ignore[union-attr]
+    with pytest.raises(Unavailable):
+        container.billing.top_up(program_of(linked), "77", 10, None)
+    container.erase.account(anna.account_id)
+    for _ in range(5):
+        container.upkeep()
+        db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    assert db.accounts.count_documents({"_id": {"$in": [guest.account.id, bella.account_id, anna.account_id]}}) == 0
 
 
 @pytest.fixture

@@ -196,5 +196,6 @@ def test_upkeep_with_nothing_to_do(container: Container, db: Database) -> None:
         "find jobs",
         "find deliveries",
         "aggregate deliveries",
+        "find accounts",
         "findAndModify erasures",
     ]

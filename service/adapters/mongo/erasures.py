@@ -26,6 +26,7 @@ from service.adapters.mongo.links import CHANNEL as LINK_CHANNEL
 from service.domain.dialogs import Session, default_session_id
 from service.domain.erasures import Erasure, ErasureKind, erasure_id
 from service.domain.jobs import FINAL_STATUSES, Job
+from service.domain.tracks import Track
 from service.usecases.ports import FinalJob
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,8 +38,6 @@ class MongoErasures:
         self._erasures = collection(ErasureDocument)
         self._successors = collection(SuccessorDocument)
         self._sessions = collection(SessionDocument)
-        self._chats = collection(ChatDocument)
-        self._branches = collection(BranchDocument)
         self._messages = collection(MessageDocument)
         self._jobs = collection(JobDocument)
 
@@ -48,7 +47,7 @@ class MongoErasures:
         row = erasure_row(ErasureKind.SESSION, session.id, session.account_id, now)
 
         def transaction(database_session: ClientSession) -> bool:
-            if not self._remove(session.id, database_session):
+            if not remove_dialogs(session.id, database_session):
                 return False
             self._erasures.insert_one(row, session=database_session)
             self._succeed(session, successor_id, database_session)
@@ -81,7 +80,7 @@ class MongoErasures:
 
     def remove_dialogs(self, session_id: str) -> None:
         """See `ports.Erasures.remove_dialogs`."""
-        self._remove(session_id)
+        remove_dialogs(session_id)
 
     def remove_messages(self, session_id: str, limit: int) -> int:
         """See `ports.Erasures.remove_messages`."""
@@ -124,14 +123,6 @@ class MongoErasures:
     def _some(self, criteria: Row, limit: int) -> list[Session]:
         return [to_session(row) for row in self._sessions.find(criteria).limit(limit)]
 
-    def _remove(self, session_id: str, session: ClientSession | None = None) -> bool:
-        """Chats come first, as with a turn: so the two wait for each other."""
-        chat_ids = [row["_id"] for row in self._chats.find({"session_id": session_id}, {"_id": 1}, session=session)]
-        if chat_ids:
-            self._chats.delete_many({"_id": {"$in": chat_ids}}, session=session)
-            self._branches.delete_many({"chat_id": {"$in": chat_ids}}, session=session)
-        return self._sessions.delete_one({"_id": session_id}, session=session).deleted_count == 1
-
     def _succeed(self, old: Session, successor_id: str, session: ClientSession) -> None:
         moved = {"$set": {"session_id": successor_id}}
         if self._successors.update_one({"session_id": old.id}, moved, session=session).matched_count:
@@ -139,6 +130,31 @@ class MongoErasures:
         if old.id == default_session_id(old.account_id) or old.channel == LINK_CHANNEL:
             row = {"_id": old.id, "session_id": successor_id, "account_id": old.account_id}
             self._successors.insert_one(row, session=session)
+
+
+def erase_track(session: ClientSession, track: Track) -> None:
+    """Part of the transaction that deletes a track: its sessions are deleted too."""
+    now = datetime.now(UTC)
+    for row in collection(SessionDocument).find({"track_id": track.id}, {"account_id": 1}, session=session):
+        remove_dialogs(row["_id"], session)
+        store_erasure(session, erasure_row(ErasureKind.SESSION, row["_id"], row["account_id"], now))
+
+
+def store_erasure(session: ClientSession, row: Row) -> None:
+    """Part of a transaction that deletes something. Once more is as good as once."""
+    fields = {name: value for name, value in row.items() if name != "_id"}
+    collection(ErasureDocument).update_one({"_id": row["_id"]}, {"$set": fields}, upsert=True, session=session)
+
+
+def remove_dialogs(session_id: str, session: ClientSession | None = None) -> bool:
+    """A session with its chats and branches; False if there was none. Chats come first, as they do with a turn: so the
+    two meet there."""
+    chats = collection(ChatDocument)
+    chat_ids = [row["_id"] for row in chats.find({"session_id": session_id}, {"_id": 1}, session=session)]
+    if chat_ids:
+        chats.delete_many({"_id": {"$in": chat_ids}}, session=session)
+        collection(BranchDocument).delete_many({"chat_id": {"$in": chat_ids}}, session=session)
+    return collection(SessionDocument).delete_one({"_id": session_id}, session=session).deleted_count == 1
 
 
 def _jobs_of(erasure: Erasure) -> Row:

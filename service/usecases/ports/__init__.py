@@ -6,7 +6,7 @@ place, so use cases don't catch them unless they have something better to do.
 
 from service.usecases.ports.branches import Branches
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
-from service.usecases.ports.erasures import Erasures, FinalJob
+from service.usecases.ports.erasures import AccountErasures, Erasures, FinalJob
 from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
@@ -89,6 +89,7 @@ from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Follow
 from service.usecases.ports.transcripts import Transcripts
 
 __all__ = [
+    "AccountErasures",
     "Accounts",
     "AlreadyDone",
     "AnswerFollowers",

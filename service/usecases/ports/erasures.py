@@ -56,3 +56,26 @@ class Erasures(Protocol):
     def sessions_of_track(self, track_id: str, limit: int) -> list[Session]: ...
 
     def sessions_of_account(self, account_id: str, limit: int) -> list[Session]: ...
+
+
+class AccountErasures(Protocol):
+    """Deleted accounts. What they said is erased as deleted sessions are; this is the rest of what they had."""
+
+    def begin(self, account_id: str, *, expired_guest: bool = False) -> Erasure | None:
+        """Delete an account with its names, logins, endpoints and links, end its keys, and store that the rest is to be
+        erased, in one transaction. Wallets and ledger stay.
+
+        None if there is none, or no such guest any more. Raises ValidationFailed if it is the last admin.
+        """
+
+    def expired_guests(self, limit: int) -> list[str]:
+        """Accounts of guests whose time is over."""
+
+    def end_users(self, account_id: str, limit: int) -> list[str]:
+        """Accounts of those whom the programs of this account named, which nobody can reach any more."""
+
+    def remove_belongings(self, account_id: str, limit: int) -> int:
+        """Remove its settings, and some of its tracks and deliveries, of these at most so many; how many that were."""
+
+    def is_alone(self, erasure: Erasure) -> bool:
+        """Whether all that was deleted with the account is erased; then its keys' rows are removed too."""
