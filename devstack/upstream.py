@@ -24,7 +24,7 @@ from devstack import upstream_wire as wire
 from devstack.upstream_journal import Call, Journal
 from devstack.upstream_rules import Rule, RuleBook, RuleError, parse_rules
 
-MODELS = ("stand-in", "gpt-4o-mini", "gpt-5-mini")
+MODELS = ("stand-in", "gpt-4o-mini", "gpt-5-mini", "gpt-6-luna", "gpt-6-sol")
 MAX_BODY_BYTES = 32 * 1024 * 1024
 SHUTDOWN_SECONDS = 0.5
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
@@ -174,13 +174,24 @@ class Upstream:
     def _break_off(self, request: web.Request, call: Call, outcome: str) -> None:
         """Abort the TCP connection, so that the caller sees a reset rather than an end."""
         self.journal.finish(call, outcome)
-        if request.transport is not None:
-            raw = request.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            request.transport.abort()
+        _abort(request)
         raise BrokenOffError
 
-    async def models(self, _request: web.Request) -> web.Response:
+    async def models(self, request: web.Request) -> web.Response:
+        """The list of models; a rule for it has `path: "/v1/models"` and may be slow, break off or fail."""
+        _, rule = self.rules.match_path(request.path)
+        if rule.delay_seconds:
+            await asyncio.sleep(rule.delay_seconds)
+        if rule.reset:
+            _abort(request)
+            return web.Response()  # nobody is there to read it
+        refusal = self._refusal({}, rule)
+        if refusal is not None:
+            return refusal
+        if rule.raw_body is not None:
+            return web.Response(
+                text=rule.raw_body, status=rule.status, content_type=rule.content_type, headers=rule.headers
+            )
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "stand-in"} for name in MODELS]
         return web.json_response({"object": "list", "data": data})
 
@@ -205,6 +216,13 @@ class Upstream:
     async def read_journal(self, request: web.Request) -> web.Response:
         since = int(request.query.get("since", "0"))
         return web.json_response({"calls": self.journal.calls(since, request.query.get("contains"))})
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        raw = request.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
 
 
 @web.middleware

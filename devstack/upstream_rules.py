@@ -19,13 +19,15 @@ class Rule:
 
     `contains`, `model`: a piece of the last user message, the exact model. `refuse_params`: matches
     only calls that carry one of these parameters, and refuses them as OpenAI does
-    (400 `unsupported_value`). `times`: how many calls it is good for.
+    (400 `unsupported_value`). `times`: how many calls it is good for. `path`: the one route beside the chat
+    completions that it is for, `/v1/models`.
     """
 
     contains: str | None = None
     model: str | None = None
     refuse_params: tuple[str, ...] = ()
     times: int | None = None
+    path: str | None = None
 
     # Before the answer: wait for a time, or until `hold` is released; then break the connection.
     delay_seconds: float = 0.0
@@ -71,7 +73,8 @@ class Rule:
 
     def matches(self, body: dict[str, Any], message: str) -> bool:
         return (
-            (self.times is None or self.times > 0)
+            self.path is None
+            and (self.times is None or self.times > 0)
             and (self.contains is None or self.contains in message)
             and (self.model is None or self.model == body.get("model"))
             and (not self.refuse_params or self.refused_param(body) is not None)
@@ -118,6 +121,15 @@ class RuleBook:
         """The place and the rule that decides this call, which uses it up once."""
         for place, rule in enumerate(self._rules):
             if rule.matches(body, message):
+                if rule.times is not None:
+                    rule.times -= 1
+                return place, rule
+        return None, Rule()
+
+    def match_path(self, path: str) -> tuple[int | None, Rule]:
+        """The same for a call of another route, which says nothing but its path."""
+        for place, rule in enumerate(self._rules):
+            if rule.path == path and (rule.times is None or rule.times > 0):
                 if rule.times is not None:
                     rule.times -= 1
                 return place, rule

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from devstack.upstream_instances import instance_of
+
 QUOTE_CHARACTERS = 80
 DEFAULT_FINISH = "stop"
 
@@ -65,12 +67,12 @@ def compose(
 
 
 def default_answer(request: dict[str, Any]) -> str:
-    """Says that this is a stand-in; a smallest JSON document where the request asks for JSON."""
+    """Says that this is a stand-in; a JSON document about the question where the request asks for JSON."""
     message = last_user_message(request)
     response_format = request.get("response_format") or {}
     if response_format.get("type") == "json_schema":
         schema = response_format.get("json_schema", {}).get("schema", {})
-        return json.dumps(instance_of(schema, schema), ensure_ascii=False)
+        return json.dumps(instance_of(schema, schema, _start_of(message) or "stand-in"), ensure_ascii=False)
     plain = _in_language_of(message).format(quote=_start_of(message))
     if response_format.get("type") == "json_object":
         return json.dumps({"answer": plain}, ensure_ascii=False)
@@ -139,55 +141,6 @@ def error_body(message: str, kind: str, code: str | None = None, param: str | No
 def unsupported_value(param: str, model: str) -> dict[str, Any]:
     message = f"Unsupported value: '{param}' is not supported with the model '{model}'."
     return error_body(message, "invalid_request_error", "unsupported_value", param)
-
-
-def instance_of(schema: Any, root: dict[str, Any]) -> Any:
-    """A small instance of a JSON schema, as far as OpenAI's structured outputs allow schemas."""
-    if not isinstance(schema, dict):
-        return None
-    if "$ref" in schema:
-        return instance_of(_resolve(schema["$ref"], root), root)
-    for fixed in ("const", "default"):
-        if fixed in schema:
-            return schema[fixed]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for union in ("anyOf", "oneOf", "allOf"):
-        if schema.get(union):
-            return instance_of(schema[union][0], root)
-    return _instance_of_type(schema, root)
-
-
-def _instance_of_type(schema: dict[str, Any], root: dict[str, Any]) -> Any:
-    kind = schema.get("type", "object" if "properties" in schema else "null")
-    match kind[0] if isinstance(kind, list) else kind:
-        case "object":
-            properties = schema.get("properties", {})
-            return {name: instance_of(properties.get(name), root) for name in schema.get("required", properties)}
-        case "array":
-            return [instance_of(schema.get("items"), root)] * schema.get("minItems", 0)
-        case "string":
-            return "stand-in".ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
-        case "integer" | "number":
-            return _number_within(schema)
-        case "boolean":
-            return False
-        case _:
-            return None
-
-
-def _number_within(schema: dict[str, Any]) -> float:
-    lowest = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
-    highest = schema.get("maximum", schema.get("exclusiveMaximum", lowest + 1) - 1)
-    number: float = min(lowest, highest) if "minimum" not in schema else lowest
-    return number
-
-
-def _resolve(reference: str, root: dict[str, Any]) -> Any:
-    found: Any = root
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        found = found[name] if name else found
-    return found
 
 
 def _chunk(reply: Reply, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:

@@ -29,11 +29,14 @@ CHARGED = Counter("chat_charged_total", "What final jobs cost, in the unit of th
 TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
+STRUCTURED = Counter("llm_structured_answers_total", "Answers asked for in a format", ("format", "outcome"))
+CHECKS = Counter("llm_checks_total", "Tests of the connection to the provider", ("outcome",))
 FIRST_SHOWN_SECONDS = Histogram(
     "chat_first_token_seconds", "From acceptance to the first piece of a streamed answer", ("model",), buckets=_SECONDS
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 SOCKETS_OPEN = Gauge("sockets_open", "WebSockets that are open", multiprocess_mode="livesum")
+CONNECTIONS_REFUSED = Counter("connections_refused_total", "Connections beyond somebody's limit", ("by",))
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
@@ -71,6 +74,9 @@ class Metrics:
     def streams_open(self, change: int) -> None:
         STREAMS_OPEN.inc(change)
 
+    def connection_refused(self, by: str) -> None:
+        CONNECTIONS_REFUSED.labels(by).inc()
+
     def sockets_open(self, change: int) -> None:
         SOCKETS_OPEN.inc(change)
 
@@ -90,6 +96,12 @@ class Metrics:
         CALL_SECONDS.labels(model).observe(seconds)
         if error_code is not None:
             CALL_ERRORS.labels(model, error_code).inc()
+
+    def structured_answer(self, output_format: str, outcome: str) -> None:
+        STRUCTURED.labels(output_format, outcome).inc()
+
+    def upstream_check(self, outcome: str) -> None:
+        CHECKS.labels(outcome).inc()
 
     def connections(self) -> tuple[int, int]:
         """How many WebSockets and event streams are open, in all web processes of this host."""

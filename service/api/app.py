@@ -7,12 +7,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.api import bot as bot_replies
 from service.api import docs, errors, observe, ops, payment_page, state, tokens
 from service.api.arguments import KIB
-from service.api.blueprints import admin, bot, gateway, openai
+from service.api.blueprints import admin, bot, coach, dialogs, gateway, learning, openai
 from service.api.openapi import DocumentedApi
 from service.api.sockets import routes as sockets
 from service.bootstrap import Container
 
-SURFACES = (*gateway.BLUEPRINTS, *bot.BLUEPRINTS, *openai.BLUEPRINTS, *admin.BLUEPRINTS, ops.blueprint)
+SURFACES = (
+    *gateway.BLUEPRINTS,
+    *dialogs.BLUEPRINTS,
+    *coach.BLUEPRINTS,
+    *learning.BLUEPRINTS,
+    *bot.BLUEPRINTS,
+    *openai.BLUEPRINTS,
+    *admin.BLUEPRINTS,
+    ops.blueprint,
+)
 
 
 class _Json(DefaultJSONProvider):

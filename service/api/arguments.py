@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from service.api.body import parse_json, parse_pairs
 from service.api.errors import PayloadTooLarge, UnsupportedMediaType
-from service.api.fields import Input
+from service.api.fields import Input, Number
 from service.api.state import services
 from service.domain.errors import InvalidJson, ValidationFailed
 
@@ -22,6 +22,7 @@ _FORM = "application/x-www-form-urlencoded"
 # Per field: a thousand bad items need not be complained of one by one.
 MAX_COMPLAINTS = 10
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -72,7 +73,7 @@ def _bytes(request: Request) -> bytes:
 
 
 def from_text(pairs: Mapping[str, str], schema: Schema) -> dict[str, Any]:
-    """Fields that came as text, with integers and booleans as such where the schema has them."""
+    """Fields that came as text, with numbers and booleans as such where the schema has them."""
     return {name: _from_text(value, _field(schema, name)) for name, value in pairs.items()}
 
 
@@ -97,6 +98,8 @@ def _field(schema: Schema, name: str) -> fields.Field[Any] | None:
 def _from_text(value: str, field: fields.Field[Any] | None) -> Any:
     if isinstance(field, fields.Integer) and _INTEGER.fullmatch(value):
         return int(value)
+    if isinstance(field, Number) and _DECIMAL.fullmatch(value):
+        return float(value)
     if isinstance(field, fields.Boolean):
         return _FLAGS.get(value.lower(), value)
     return value

@@ -25,6 +25,7 @@ from service.domain.errors import (
     Unauthorized,
     Unavailable,
     ValidationFailed,
+    why,
 )
 from service.domain.jobs import INTERRUPTED, Job
 from service.domain.texts import detail, text
@@ -133,10 +134,11 @@ def respond(error: ServiceError) -> Response:
     return _answer(error.code, error)
 
 
-def failure(code: str) -> dict[str, str]:
-    """How a job that failed with this code says so: `{"code", "message"}`."""
+def failure(code: str, reason: str | None = None) -> dict[str, str]:
+    """How a job that failed with this code says so: `{"code", "message"}`, and `reason` where there is one."""
     known = code if code in STATUSES else InternalError.code
-    return {"code": known, "message": text(locale(), f"{known}.message", seconds=_RETRY_SECONDS)}
+    told = {"code": known, "message": text(locale(), f"{known}.message", seconds=_RETRY_SECONDS)}
+    return told if reason is None else {**told, "reason": reason}
 
 
 def _answer(code: str, error: ServiceError) -> Response:
@@ -180,8 +182,11 @@ def _top_up(error: ServiceError) -> dict[str, str]:
 
 
 def _job_failed(failed: JobFailed) -> Response:
-    code = failed.job.error_code or InternalError.code
-    return _answer(code if code in STATUSES else InternalError.code, ServiceError(extra={"jobId": failed.job.id}))
+    code, reason = failed.job.error_code or InternalError.code, failed.job.error_reason
+    extra = {"jobId": failed.job.id, **({} if reason is None else {"reason": reason})}
+    # To OpenAI's SDKs details are about parameters.
+    details = {} if openai_errors.are_spoken(request.path) else why(reason)
+    return _answer(code if code in STATUSES else InternalError.code, ServiceError(extra=extra, details=details))
 
 
 def _outage(error: Exception) -> Response:

@@ -84,7 +84,7 @@ def _sse(event: Event) -> str:
 def _last(ended: Ended) -> str:
     job = ended.job
     if job.status is JobStatus.FAILED:
-        return _event(ended.id, "error", failure(job.error_code or ""))
+        return _event(ended.id, "error", failure(job.error_code or "", job.error_reason))
     done: dict[str, Any] = {
         "jobId": job.id,
         "status": job.status.value,

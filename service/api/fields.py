@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 Messages = dict[str, str | list[Any] | dict[Any, Any]]
 
@@ -68,6 +68,30 @@ class Whole(fields.Integer):
         return super()._deserialize(whole, *args, **options)
 
 
+class Number(fields.Field[float]):
+    """A number between two inclusive limits; with `above`, greater than `least`, which then must be 0."""
+
+    default_error_messages: Messages = {**_COMMON, "invalid": "not_number"}
+
+    def __init__(self, least: int, most: int, *, above: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._least, self._most, self._above = least, most, above
+        self.SCHEMA = {
+            "type": ["number", "null"] if self.allow_none else "number",
+            "exclusiveMinimum" if above else "minimum": least,
+            "maximum": most,
+        }
+
+    def _deserialize(self, value: Any, *_args: Any, **_options: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        if self._above and not self._least < value <= self._most:
+            raise ValidationError(f"positive:{self._most}")
+        if not self._least <= value <= self._most:
+            raise ValidationError(f"range:{self._least}:{self._most}")
+        return value
+
+
 class Flag(fields.Boolean):
     """true or false, not what some languages take for it."""
 
@@ -121,19 +145,6 @@ class FlatObject(fields.Dict):
         return value
 
 
-class NotYet(fields.Field[None]):
-    """A documented field that this release can't honour: refused with a reason, rather than ignored."""
-
-    default_error_messages: Messages = {**_COMMON}
-
-    def __init__(self, reason: str, **options: Any) -> None:
-        super().__init__(load_default=None, **options)
-        self._reason = reason
-
-    def _deserialize(self, *_args: Any, **_options: Any) -> None:
-        raise ValidationError(self._reason)
-
-
 class Moment(fields.DateTime):
     """Output only: UTC in whole seconds, `2024-01-15T10:00:00Z`."""
 
@@ -157,7 +168,9 @@ class Output(Schema):
 
 
 class Input(Output):
-    """Base of request schemas."""
+    """Base of request schemas. Of the keys in `ONE_OF` exactly one is needed."""
+
+    ONE_OF: ClassVar[tuple[str, ...]] = ()
 
     error_messages: dict[str, str] = {"type": "not_object"}
 
@@ -173,6 +186,13 @@ class Input(Output):
                     renamed[key] = renamed[spelling]
         return renamed
 
+    @validates_schema
+    def _has_one(self, data: dict[str, Any], **_options: Any) -> None:
+        given = [key for key in self.ONE_OF if data.get(key) is not None]
+        if self.ONE_OF and len(given) != 1:
+            complaint = f"one_of:{', '.join(self.ONE_OF)}" if given else "required"
+            raise ValidationError(complaint, field_name=given[-1] if given else self.ONE_OF[0])
+
     @property
     def is_flat(self) -> bool:
         """Whether a form can carry everything that is required here."""
@@ -180,3 +200,19 @@ class Input(Output):
             field.required and isinstance(field, fields.List | fields.Nested | fields.Mapping)
             for field in self.fields.values()
         )
+
+
+class _Snake(Schema):
+    """On the wire as in Python: the dialect of `/api/tracks` and `/api/ai`."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        if field_obj.data_key is None:
+            field_obj.data_key = field_name
+
+
+class SnakeOutput(_Snake, Output):
+    """Base of response schemas in snake_case."""
+
+
+class SnakeInput(_Snake, Input):
+    """Base of request schemas in snake_case; camelCase is taken too."""

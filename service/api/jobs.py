@@ -24,6 +24,8 @@ def job_body(job: Job, actor: Actor, history_messages: int) -> dict[str, Any]:
         ]
     if job.answer is not None:
         body["message"] = job.answer
+    if job.result is not None:
+        body["result"] = job.result
     return body
 
 
@@ -42,10 +44,11 @@ def job_summary(job: Job, actor: Actor) -> dict[str, Any]:
         "current_balance": job.balance_after,
         "finish_reason": job.finish_reason,
         "metadata": job.metadata or None,
-        "error": failure(job.error_code) if job.error_code is not None else None,
+        "error": failure(job.error_code, job.error_reason) if job.error_code is not None else None,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "erased_at": job.erased_at,
     }
     return {name: value for name, value in body.items() if value is not None}
 

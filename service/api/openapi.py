@@ -16,14 +16,15 @@ from werkzeug.routing import Rule
 from service.api import openai_errors
 from service.api import openapi_components as components
 from service.api.auth import KEY_IN_PATH
-from service.api.fields import IDENTIFIER, FlatObject, Input, NotYet, camel
+from service.api.fields import IDENTIFIER, FlatObject, Input, camel
 
 TITLE = "Talkmeter"
 VERSION = "1.0.0"
 DESCRIPTION = (
     "Chat with language models through one gateway: every answer is a job that is accepted durably, metered in tokens "
     "and charged once. Poll the job, wait for it (`Prefer: wait=N`) or follow its events.\n\n"
-    "Fields are camelCase; snake_case is accepted too. Unknown fields are ignored. Times are UTC in whole seconds. "
+    "Fields are camelCase, and snake_case under `/api/tracks` and `/api/ai`; either is accepted. Unknown fields are "
+    "ignored. Times are UTC in whole seconds. "
     "Errors have one shape everywhere, in the reader's language (`Accept-Language`: ru, en, fr); only `/api/bot` "
     "answers 200 whatever happens, in flat fields of its own."
 )
@@ -44,7 +45,6 @@ class DocumentedApi(Api):  # type: ignore[misc]
         super().__init__(app)
         converter = self.ma_plugin.converter
         converter.add_attribute_function(_flat_object)
-        converter.add_attribute_function(_not_yet)
         converter.add_attribute_function(_documented)
 
     def _register_error_handlers(self) -> None:
@@ -144,14 +144,33 @@ def _describe_body(operation: dict[str, Any], view: Any, schemas: dict[str, Any]
     whole = schemas[name]
     if schema.EITHER:
         whole["anyOf"] = [{"required": [key], "properties": {key: {"type": "string"}}} for key in schema.EITHER]
+    flat = {key: _without_null(value) for key, value in whole["properties"].items() if _is_scalar(value)}
+    if schema.ONE_OF:
+        _document_alternatives(whole, schema.ONE_OF)
     if not schema.is_flat:
         return
-    flat = {key: _without_null(value) for key, value in whole["properties"].items() if _is_scalar(value)}
-    schemas[f"{name}Form"] = {**whole, "properties": flat}
+    needed = [key for key in schema.ONE_OF if key in flat]
+    form = {name: value for name, value in whole.items() if name != "oneOf"}
+    schemas[f"{name}Form"] = {"type": "object", **form, "properties": flat, **({"required": needed} if needed else {})}
     operation["requestBody"]["content"]["application/x-www-form-urlencoded"] = {
         "schema": {"$ref": f"#/components/schemas/{name}Form"},
         "example": {key: value for key, value in (schema.EXAMPLE or {}).items() if key in flat},
     }
+
+
+def _document_alternatives(whole: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """A body with exactly one of these keys: one schema for each of them, all with everything else."""
+    properties = whole.pop("properties")
+    common = {name: schema for name, schema in properties.items() if name not in keys}
+    whole["oneOf"] = [
+        {
+            "type": "object",
+            "title": f"With `{key}`",
+            "required": [key],
+            "properties": {key: _without_null(properties[key]), **common},
+        }
+        for key in keys
+    ]
 
 
 def _body_schema(view: Any) -> Input | None:
@@ -186,10 +205,6 @@ def _flat_object(_converter: Any, field: fields.Field[Any], **_options: Any) -> 
         "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
         "propertyNames": {"pattern": f"^{IDENTIFIER.pattern}$"},
     }
-
-
-def _not_yet(_converter: Any, field: fields.Field[Any], **_options: Any) -> dict[str, Any]:
-    return {"type": "null"} if isinstance(field, NotYet) else {}
 
 
 def _documented(_converter: Any, field: fields.Field[Any], **_options: Any) -> dict[str, Any]:

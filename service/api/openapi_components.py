@@ -7,6 +7,7 @@ from service.api import openai_errors
 from service.api.errors import STATUSES
 from service.api.headers import MAX_WAIT_SECONDS
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_JOB_ID, EXAMPLE_KEY_ID, EXAMPLE_PAYMENT_ID, EXAMPLE_SECRET
+from service.domain.errors import UpstreamReason
 from service.domain.texts import DEFAULT_LOCALE, text
 
 BEARER = "bearer"
@@ -16,6 +17,10 @@ PATH_EXAMPLES = {
     "keyId": EXAMPLE_KEY_ID,
     "apiKey": EXAMPLE_SECRET,
     "linkId": EXAMPLE_ID,
+    "sessionId": EXAMPLE_ID,
+    "messageId": f"{EXAMPLE_JOB_ID}:user",
+    "chatId": EXAMPLE_ID,
+    "trackId": EXAMPLE_ID,
     "userId": EXAMPLE_ID,
     "webhookId": EXAMPLE_ID,
     "paymentId": EXAMPLE_PAYMENT_ID,
@@ -57,6 +62,7 @@ _ERROR_SCHEMA = {
         },
         "requiredScope": {"type": "string", "description": "What the API key may not do."},
         "jobId": {"type": "string", "description": "Of a job that failed while the client waited for it."},
+        "reason": {"type": "string", "enum": list(UpstreamReason), "description": "What the provider's failure was."},
         "paymentId": {"type": "string", "description": "Of a payment that its provider has given no address for yet."},
     },
 }

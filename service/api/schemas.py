@@ -6,6 +6,7 @@ from marshmallow import fields
 
 from service.api.fields import Choice, FlatObject, Input, Moment, Output, Record, Text, Whole
 from service.domain.billing import Meter
+from service.domain.errors import ANSWER_REASONS
 from service.domain.jobs import JobStatus
 
 ID_MAX_CHARACTERS = 128
@@ -96,6 +97,12 @@ class UsageCount(Output):
 class JobError(Output):
     code = fields.String(required=True)
     message = fields.String(required=True)
+    reason = fields.String(
+        metadata={
+            "enum": list(ANSWER_REASONS),
+            "description": "Why the model's answer was none: it refused, ended at its limit, or is not in its format.",
+        }
+    )
 
 
 class JobSummary(Output):
@@ -155,6 +162,7 @@ class JobSummary(Output):
     created_at = Moment(required=True)
     started_at = Moment()
     finished_at = Moment()
+    erased_at = Moment(metadata={"description": "When its texts were erased with its dialog."})
 
 
 class Job(JobSummary):
@@ -167,6 +175,9 @@ class Job(JobSummary):
 
     message = fields.String(metadata={"description": "The model's answer."})
     context = fields.List(Record(ContextItem), metadata={"description": "The dialog with this turn."})
+    result = fields.Dict(
+        metadata={"description": "The object that the answer of an assistant with a format of its own is."}
+    )
 
 
 class Accepted(Output):

@@ -19,12 +19,13 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 @dataclass
 class RequestState:
-    """`account_locale` is known once somebody has been recognised."""
+    """`account_locale` is known once somebody has been recognised, `usual_locale` if the surface has a language."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     account_id: str | None = None
     account_locale: str | None = None
+    usual_locale: str | None = None
 
 
 def install(app: Flask, container: Container) -> None:
@@ -51,11 +52,11 @@ def state() -> RequestState:
 
 def locale(otherwise: str | None = None) -> str:
     """The reader's language: the key's or the account's, else the first that the client accepts and we speak, else
-    Russian, or `otherwise` if that is one of ours."""
+    `otherwise` or the surface's if that is one of ours, else Russian."""
     chosen = state().account_locale
     if chosen in LOCALES:
         return chosen
-    usual = otherwise if otherwise in LOCALES else DEFAULT_LOCALE
+    usual = next((each for each in (otherwise, state().usual_locale) if each in LOCALES), None) or DEFAULT_LOCALE
     return request.accept_languages.best_match(LOCALES, usual) or usual
 
 

@@ -27,9 +27,13 @@ from service.usecases.accounts import AccountPolicy, AccountService
 from service.usecases.admin import AdminService
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
+from service.usecases.branches import BranchService
 from service.usecases.completions import CompletionService
+from service.usecases.connections import Connections
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
+from service.usecases.dialogs import DialogService
+from service.usecases.erase import EraseService
 from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
@@ -37,9 +41,12 @@ from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, DayLimits, Throttle
 from service.usecases.links import LinkService
 from service.usecases.owners import Owners
+from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
 from service.usecases.talks import TalkService
+from service.usecases.tracks import TrackService
+from service.usecases.tutor import TutorService
 from service.usecases.upkeep import UpkeepService
 from service.usecases.webhooks import WebhookService
 
@@ -60,13 +67,19 @@ class Container:
     jobs: JobService
     follow: FollowService
     talks: TalkService
+    connections: Connections
     completions: CompletionService
     contexts: ContextService
+    dialogs: DialogService
+    branches: BranchService
+    erase: EraseService
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
     paying: Paying
     links: LinkService
+    tracks: TrackService
+    tutor: TutorService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -87,7 +100,17 @@ def build(settings: Settings) -> Container:
     auditor = Auditor(trail=MongoAudit(), clock=outside.clock)
     owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
     keys = MongoKeys()
-    jobs = _job_service(settings, outside, owners, replays)
+    places = Places(dialogs=outside.dialogs, clock=outside.clock)
+    jobs = _job_service(settings, outside, owners, replays, places)
+    dialogs = DialogService(dialogs=outside.dialogs, owners=owners, places=places, clock=outside.clock)
+    erase = EraseService(
+        erasures=outside.erasures,
+        dialogs=dialogs,
+        jobs=jobs,
+        writer=outside.answer_writer,
+        clock=outside.clock,
+        outages=OUTAGES,
+    )
     figures = FiguresService(
         accounts=outside.accounts,
         usage=outside.reports,
@@ -117,20 +140,36 @@ def build(settings: Settings) -> Container:
         ),
         talks=TalkService(
             jobs=jobs,
-            sessions=outside.sessions,
+            places=places,
             pauses=outside.pauses,
             pause_milliseconds=settings.rate_limit_ms,
+        ),
+        connections=Connections(
+            per_account=settings.max_connections_per_account,
+            per_key=settings.key_max_connections,
+            telemetry=outside.metrics,
         ),
         completions=CompletionService(
             jobs=jobs, catalog=outside.catalog, clock=outside.clock, count_tokens=count_tokens
         ),
         contexts=ContextService(
-            sessions=outside.sessions,
+            dialogs=outside.dialogs,
+            places=places,
             catalog=outside.catalog,
             owners=owners,
             count_tokens=count_tokens,
             history_messages=settings.max_history_length,
         ),
+        dialogs=dialogs,
+        branches=BranchService(
+            store=outside.dialogs,
+            branches=outside.branches,
+            dialogs=dialogs,
+            jobs=jobs,
+            job_store=outside.jobs,
+            history_messages=settings.max_history_length,
+        ),
+        erase=erase,
         billing=BillingService(
             owners=owners, accounts=outside.accounts, money=outside.money, deposits=deposits, usage=outside.reports
         ),
@@ -138,7 +177,7 @@ def build(settings: Settings) -> Container:
             accounts=outside.accounts,
             money=outside.money,
             deposits=deposits,
-            sessions=outside.sessions,
+            dialogs=outside.dialogs,
             jobs=outside.jobs,
             job_service=jobs,
             figures=figures,
@@ -166,6 +205,15 @@ def build(settings: Settings) -> Container:
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
         ),
+        tracks=TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock),
+        tutor=TutorService(
+            owners=owners,
+            configs=outside.tutor_configs,
+            catalog=outside.catalog,
+            upstream=outside.upstream,
+            rate_limits=outside.rate_limits,
+            telemetry=outside.metrics,
+        ),
         run=_run_service(settings, outside),
         deliver=DeliverService(
             deliveries=outside.deliveries,
@@ -190,6 +238,7 @@ def build(settings: Settings) -> Container:
             delivery_bell=outside.delivery_bell,
             telemetry=outside.metrics,
             open_jobs=outside.open_jobs,
+            erase=erase,
             outages=OUTAGES,
             holder=outside.worker_id,
             lease_seconds=UPKEEP_LEASE_SECONDS,
@@ -225,13 +274,13 @@ def _account_service(settings: Settings, outside: Outside) -> AccountService:
     )
 
 
-def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: Replays) -> JobService:
+def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: Replays, places: Places) -> JobService:
     return JobService(
         owners=owners,
         jobs=outside.jobs,
         money=outside.money,
+        places=places,
         accounts=outside.accounts,
-        sessions=outside.sessions,
         catalog=outside.catalog,
         replays=replays,
         throttle=Throttle(

@@ -17,16 +17,20 @@ from service.adapters.crash import CrashPoints
 from service.adapters.metrics import Metrics
 from service.adapters.mongo import connection
 from service.adapters.mongo.accounts import MongoAccounts
+from service.adapters.mongo.branches import MongoBranches
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
+from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
+from service.adapters.mongo.erasures import MongoErasures
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
 from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
-from service.adapters.mongo.sessions import MongoSessions
+from service.adapters.mongo.tracks import MongoTracks
+from service.adapters.mongo.tutor_configs import MongoTutorConfigs
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
 from service.adapters.payments.manual import ManualPayments
@@ -65,7 +69,9 @@ class Outside:
     money: ports.Money
     accounts: ports.Accounts
     jobs: ports.Jobs
-    sessions: ports.Sessions
+    dialogs: ports.Dialogs
+    branches: ports.Branches
+    erasures: ports.Erasures
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -77,6 +83,8 @@ class Outside:
     deliveries: ports.Deliveries
     endpoints: ports.Endpoints
     links: ports.Links
+    tracks: ports.Tracks
+    tutor_configs: ports.TutorConfigs
     webhook_sender: ports.WebhookSender
     payments: ports.Payments
     redeem_codes: ports.RedeemCodes
@@ -124,7 +132,9 @@ def connect(settings: Settings) -> Outside:
         money=armed_money,
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
-        sessions=MongoSessions(),
+        dialogs=MongoDialogs(transactions),
+        branches=MongoBranches(transactions),
+        erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),
@@ -136,6 +146,8 @@ def connect(settings: Settings) -> Outside:
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
         links=crash.armed(MongoLinks(transactions, money), "links"),
+        tracks=crash.armed(MongoTracks(transactions), "tracks"),
+        tutor_configs=MongoTutorConfigs(),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"
         ),

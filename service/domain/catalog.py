@@ -33,7 +33,10 @@ class ChatModel:
 
 @dataclass(frozen=True, slots=True)
 class Assistant:
-    """A persona and its limits. `meter` says what an answer costs: `tokens`, `credits` or `free`."""
+    """A persona and its limits. `meter` says what an answer costs: `tokens`, `credits` or `free`.
+
+    `response_format` is the format of `service/domain/structured.py` that it answers in; None for plain text.
+    """
 
     id: str
     persona: str
@@ -43,3 +46,4 @@ class Assistant:
     output_tokens: int
     history_messages: int
     meter: str
+    response_format: str | None = None

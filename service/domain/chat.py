@@ -1,5 +1,6 @@
 """Messages, what a model used, and the window of a dialog that is sent to it."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,10 @@ MESSAGE_MAX_CHARACTERS = 10_000
 # Every message costs the provider a few tokens of framing beside its text, and so does the reply's opening.
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_REPLY = 3
+# The finish reason of an answer that ended at the output limit.
+FINISHED_BY_LIMIT = "length"
+
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 
 CountTokens = Callable[[str], int]
 
@@ -35,6 +40,14 @@ class Usage:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+def text_language(text: str) -> str:
+    """By whose rules a search reduces these words to their stems: anything but Cyrillic counts as English.
+
+    The same for what is stored and what is looked for, so that both are reduced alike.
+    """
+    return "russian" if _CYRILLIC.search(text) else "english"
 
 
 def prompt_tokens(messages: Sequence[ChatMessage], count: CountTokens) -> int:

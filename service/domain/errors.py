@@ -6,6 +6,7 @@ there.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, ClassVar
 
 
@@ -220,10 +221,39 @@ class TooManyAttempts(ServiceError):
     code = "TOO_MANY_ATTEMPTS"
 
 
+class UpstreamReason(StrEnum):
+    """Why there is no answer although the provider gave one, or why it can't be asked. Each has a text,
+    `detail.upstream_<reason>`."""
+
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    INVALID_ANSWER = "invalid_answer"
+    UNREACHABLE = "unreachable"
+    KEY_REFUSED = "key_refused"
+    BUSY = "busy"
+    BROKEN = "broken"
+
+
+# Those of a job: the others are of a check of the connection.
+ANSWER_REASONS = (UpstreamReason.REFUSED, UpstreamReason.TRUNCATED, UpstreamReason.INVALID_ANSWER)
+
+
 class UpstreamFailed(ServiceError):
-    """The model provider refused, broke or answered nonsense; `note` says how, for the log."""
+    """The model provider refused, broke or answered nonsense; `note` says how, for the log.
+
+    `reason` is for clients, where there is more to say than that.
+    """
 
     code = "UPSTREAM_ERROR"
+
+    def __init__(self, note: str = "", *, reason: UpstreamReason | None = None) -> None:
+        super().__init__(note, details=why(reason), extra={} if reason is None else {"reason": reason.value})
+        self.reason = reason
+
+
+def why(reason: str | None) -> dict[str, list[str]]:
+    """The details that say to a person why the provider gave no answer."""
+    return {} if reason is None else {"reason": [f"upstream_{reason}"]}
 
 
 class UpstreamTimeout(ServiceError):

@@ -1,5 +1,6 @@
 """The job: one answer of a model, from acceptance to its final state."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 from service.domain.billing import Charge, Meter, PriceWeights, charge
 from service.domain.chat import ChatMessage, Usage
+from service.domain.dialogs import Dialog, Fork
 
 # The code of a job whose worker was lost, or had to end, after something of the answer was shown or too often.
 INTERRUPTED = "INTERRUPTED"
@@ -36,10 +38,11 @@ class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
     `prompt` is the whole prompt, pinned at acceptance: the system message, the window and the new message; of a program
-    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id`. `options` are those
+    that brings all of it, whatever it is. Such a job belongs to no dialog and has no `session_id` and no `chat_id`. An
+    `exclusive` one is the only open job of its chat. With a `fork` its turn begins a branch there. `options` are those
     of `service/domain/options.py`. `attempt` counts claims and is the fence: a write of an older attempt matches
     nothing. `handed_back` counts those that a worker gave back because it was told to end. `context_version` is the
-    session's at acceptance; the answer joins the saved context only if that is still the one, unless
+    chat's at acceptance; the answer joins the saved context only if that is still the one, unless
     `replaces_context` says that the client brought a context of its own. `external_user_id` is what an API key's
     program calls `end_user_id`, who is the account itself or linked to it; `program_id` is the account of that key.
     `locale` is the language of the job's own texts, None for the usual. `actor_id` is who asked, as the ledger calls
@@ -47,8 +50,12 @@ class Job:
     tokens, or credits; `balance_after` is None where nothing limits them. `period_starts_at` says from which month
     held credits are. With `stream` the answer is shown while it is written: `shown` is the beginning of it that clients
     may have seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job
-    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers.
-    `destinations` is known right after the job was settled and not stored: for whom a webhook delivery is due.
+    that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers. `output_format` is
+    one of `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces.
+    `error_reason` says more about an `error_code` where there is more to say. Of one that was erased with its dialog,
+    at `erased_at`, there is no prompt, answer or metadata any more, only what it cost.
+    Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
+    webhook delivery is due, right after it was settled.
     """
 
     id: str
@@ -85,14 +92,21 @@ class Job:
     balance_after: int | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_reason: str | None = None
     external_user_id: str | None = None
     actor_id: str | None = None
     handed_back: int = 0
     end_user_id: str | None = None
     program_id: str | None = None
     locale: str | None = None
+    chat_id: str | None = None
+    exclusive: bool = False
+    fork: Fork | None = None
+    erased_at: datetime | None = None
+    opens: Dialog | None = None
     wallet_id: str = ""
     period_starts_at: datetime | None = None
+    output_format: str | None = None
     destinations: tuple[str, ...] = ()
 
     @property
@@ -108,7 +122,15 @@ class Job:
     @property
     def is_answered(self) -> bool:
         """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
-        return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
+        return self.answer is not None and self.status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The object that a structured answer is."""
+        if self.output_format is None or self.answer is None or self.status is not JobStatus.SUCCEEDED:
+            return None
+        found: dict[str, Any] = json.loads(self.answer)
+        return found
 
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
@@ -133,11 +155,12 @@ class Outcome:
     usage: Usage | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_reason: str | None = None
 
 
-def failed(error_code: str, shown: str | None = None) -> Outcome:
+def failed(error_code: str, shown: str | None = None, reason: str | None = None) -> Outcome:
     """An end that is nobody's answer: it costs nothing. What clients have seen of one is kept."""
-    return Outcome(status=JobStatus.FAILED, error_code=error_code, answer=shown)
+    return Outcome(status=JobStatus.FAILED, error_code=error_code, error_reason=reason, answer=shown)
 
 
 def cancelled(shown: str | None = None) -> Outcome:

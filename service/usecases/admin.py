@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from service.domain.accounts import Account, Actor, Role
 from service.domain.billing import EntryKind, Unit, Wallet, extra_wallet_id, unit_of
+from service.domain.dialogs import Message, Session
 from service.domain.errors import AccountBlocked, Forbidden, NotFound, ValidationFailed
 from service.domain.jobs import Job, JobStatus
 from service.domain.plans import Credits, Plan
@@ -26,8 +27,8 @@ LIST_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    session: ports.Session
-    messages: list[ports.StoredMessage]
+    session: Session
+    messages: list[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class AdminService:
         accounts: ports.Accounts,
         money: ports.Money,
         deposits: Deposits,
-        sessions: ports.Sessions,
+        dialogs: ports.Dialogs,
         jobs: ports.Jobs,
         job_service: JobService,
         figures: FiguresService,
@@ -54,7 +55,7 @@ class AdminService:
         self._accounts = accounts
         self._money = money
         self._deposits = deposits
-        self._sessions = sessions
+        self._dialogs = dialogs
         self._jobs = jobs
         self._job_service = job_service
         self._figures = figures
@@ -151,8 +152,9 @@ class AdminService:
         """The account's dialogs, newest first, each with its newest messages."""
         self.user(actor, user_id)
         self._auditor.record(actor, "dialogs.read", user_id)
-        page = self._sessions.page(user_id, cursor, limit)
-        dialogs = [Dialog(session, self._sessions.messages(session.id, MESSAGES_PER_DIALOG)) for session in page.items]
+        scope = ports.DialogScope(user_id)
+        page = self._dialogs.page(ports.SessionQuery(scope, cursor=cursor, limit=limit))
+        dialogs = [Dialog(session, self._dialogs.newest(session.id, MESSAGES_PER_DIALOG)) for session in page.items]
         return ports.Page(dialogs, page.next_cursor)
 
     def jobs(self, actor: Actor, query: ports.JobQuery) -> ports.Page[Job]:
@@ -166,15 +168,18 @@ class AdminService:
     def retry_job(self, actor: Actor, job_id: str) -> Job:
         """Ask a failed job's question again, as a new job of its account; the same new one if asked for twice.
 
-        Raises NotFound, ValidationFailed unless it failed, AccountBlocked, and what `JobService.submit` raises.
+        Raises NotFound, ValidationFailed unless it failed and was not erased, AccountBlocked, and what
+        `JobService.submit` raises.
         """
         _require_admin(actor)
         job = self._jobs.get(job_id)
         if job is None:
             raise NotFound("job")
+        if job.erased_at is not None:
+            raise ValidationFailed(details={"jobId": ["job_erased"]})
         if job.status is not JobStatus.FAILED:
             raise ValidationFailed(details={"jobId": ["job_not_failed"]})
-        if job.session_id is None:
+        if job.chat_id is None:
             raise ValidationFailed(details={"jobId": ["job_without_dialog"]})
         account = _found(self._accounts.get(job.account_id))
         if account.blocked:
@@ -191,10 +196,12 @@ class AdminService:
             idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
             callback_url=job.callback_url,
             stream=job.stream,
+            chat_id=job.chat_id if job.exclusive else None,
+            fork=job.fork,
         )
         party = Party(
             account_id=job.account_id,
-            dialog_id=job.session_id,
+            dialog_id=job.chat_id,
             end_user_id=job.end_user_id,
             external_user_id=job.external_user_id,
             program_id=job.program_id,
@@ -209,7 +216,7 @@ class AdminService:
         if job.end_user_id in (None, job.account_id):
             return
         end_user = self._accounts.get(job.end_user_id)
-        if end_user is None or end_user.link_id != job.session_id:
+        if end_user is None or end_user.linked_account_id != job.account_id:
             raise ValidationFailed(details={"jobId": ["link_ended"]})
         if end_user.blocked:
             raise AccountBlocked()

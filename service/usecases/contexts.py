@@ -7,19 +7,24 @@ from service.domain.chat import ChatMessage, CountTokens, window
 from service.domain.errors import ContextNotFound
 from service.usecases import ports
 from service.usecases.owners import Owners
+from service.usecases.places import Places
+
+CHANNEL = "api"
 
 
 class ContextService:
     def __init__(
         self,
         *,
-        sessions: ports.Sessions,
+        dialogs: ports.Dialogs,
+        places: Places,
         catalog: ports.Catalog,
         owners: Owners,
         count_tokens: CountTokens,
         history_messages: int,
     ) -> None:
-        self._sessions = sessions
+        self._dialogs = dialogs
+        self._places = places
         self._catalog = catalog
         self._owners = owners
         self._count = count_tokens
@@ -28,16 +33,20 @@ class ContextService:
     def get(self, actor: Actor, user_id: str | None) -> tuple[ChatMessage, ...]:
         """The window that the next question will be sent with. Raises Forbidden, NotFound, ContextNotFound."""
         party = self._owners.party(actor, user_id, "context.read")
-        session = self._sessions.find(party.account_id, party.dialog_id)
-        if session is None:
+        place = self._places.default(party, CHANNEL)
+        if place.opens is not None:
             raise ContextNotFound()
-        return self._window(session.context)
+        return self._window(place.context)
 
     def save(self, actor: Actor, user_id: str | None, context: Sequence[ChatMessage]) -> None:
         """Replace the saved context by the newest messages of `context`. Raises Forbidden, NotFound."""
         party = self._owners.party(actor, user_id, "context.save")
         newest = context[-self._history_messages :]
-        self._sessions.save_context(party.account_id, party.dialog_id, "api", newest)
+        place = self._places.default(party, CHANNEL)
+        if place.opens is not None:
+            self._dialogs.create(place.opens)
+        if place.chat_id is not None:
+            self._dialogs.save_context(place.chat_id, newest)
 
     def reset(self, actor: Actor, user_id: str | None) -> None:
         """Forget the saved context; the dialog itself stays stored."""

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import structlog
 
+from service.domain import options as request_options
+from service.domain import structured
 from service.domain.accounts import Actor
 from service.domain.billing import Meter, meter_of
 from service.domain.callback_urls import CallbackPolicy
@@ -18,6 +20,7 @@ from service.domain.chat import (
     prompt_tokens,
     window,
 )
+from service.domain.dialogs import Fork
 from service.domain.errors import (
     AccountLinked,
     InvalidMessage,
@@ -31,6 +34,7 @@ from service.domain.jobs import Job, JobStatus, cancelled
 from service.usecases import ports
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
+from service.usecases.places import NOWHERE, NewSession, Place, Places
 from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
@@ -53,6 +57,9 @@ class Submission:
     """One question. `context` is the client's own history, or None to continue the saved one.
 
     `assistant` None means the key's, or the one called `chat`. With `stream` the answer is shown while it is written.
+    It is said in the party's default dialog, or in the chat or session that is named, or in a new session. `fork` says
+    where in that chat it begins a branch; then `context` is what is before it there. A `stateless` one is said nowhere:
+    `context` is all that it continues, and nothing of it is kept but the job.
     """
 
     message: str
@@ -64,6 +71,11 @@ class Submission:
     callback_url: str | None = None
     idempotency: ports.IdempotencyKey | None = None
     stream: bool = False
+    session_id: str | None = None
+    chat_id: str | None = None
+    new_session: NewSession | None = None
+    fork: Fork | None = None
+    stateless: bool = False
 
 
 class JobService:
@@ -73,8 +85,8 @@ class JobService:
         owners: Owners,
         jobs: ports.Jobs,
         money: ports.Money,
+        places: Places,
         accounts: ports.Accounts,
-        sessions: ports.Sessions,
         catalog: ports.Catalog,
         replays: Replays,
         throttle: Throttle,
@@ -93,8 +105,8 @@ class JobService:
         self._owners = owners
         self._jobs = jobs
         self._money = money
+        self._places = places
         self._accounts = accounts
-        self._sessions = sessions
         self._catalog = catalog
         self._replays = replays
         self._throttle = throttle
@@ -113,9 +125,9 @@ class JobService:
     def submit(self, actor: Actor, submission: Submission) -> Job:
         """Accept a question durably: the job and its hold are committed when this returns.
 
-        Raises Forbidden, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded, Unavailable,
-        InsufficientTokens, NoCredits, IdempotencyMismatch. With a known idempotency key it returns the earlier job as
-        it is now.
+        Raises Forbidden, NotFound, InvalidMessage, ValidationFailed, UnsafeCallbackUrl, RateLimited, Overloaded,
+        Unavailable, InsufficientTokens, NoCredits, JobRunning, IdempotencyMismatch. With a known idempotency key it
+        returns the earlier job as it is now.
         """
         return self.on_behalf(actor, submission.user_id, lambda party: self.accept(actor, party, submission))
 
@@ -210,7 +222,10 @@ class JobService:
 
     def cancel(self, actor: Actor, job_id: str) -> Job:
         """Stop a job: at once if it is queued, within about a second if it runs; a final one stays as it is."""
-        job = self._owned(actor, job_id, "job.cancel")
+        return self.stop(self._owned(actor, job_id, "job.cancel"))
+
+    def stop(self, job: Job) -> Job:
+        """`cancel` for a use case that has decided whose job it is."""
         while job.status is JobStatus.QUEUED:
             settled = self._money.settle(job, cancelled(), self._limits.history_messages)
             if settled is not None:
@@ -220,10 +235,10 @@ class JobService:
                 self._events.announce(job.id)
                 self._delivery_bell.ring(settled.destinations)
                 return settled
-            job = self._look(job_id)
+            job = self._look(job.id)
         if job.status is JobStatus.RUNNING and self._jobs.request_cancel(job.id):
             log.info("job cancel requested", job_id=job.id)
-        return self._look(job_id)
+        return self._look(job.id)
 
     def _owned(self, actor: Actor, job_id: str, action: str) -> Job:
         job = self._look(job_id)
@@ -251,6 +266,8 @@ class JobService:
         model = self._catalog.model(assistant.model)
         if model is None:
             raise Unavailable(f"assistant {assistant.id} names no known model: {assistant.model}")
+        if assistant.response_format not in (None, *structured.FORMATS):
+            raise Unavailable(f"assistant {assistant.id} names no known format: {assistant.response_format}")
         return assistant, model
 
     def _metered(self, actor: Actor, party: Party, job: Job) -> Job:
@@ -269,12 +286,13 @@ class JobService:
         return self._money.credits(account).unlimited
 
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
-        session = self._sessions.ensure(party.account_id, party.dialog_id, submission.channel)
+        place = self._place(party, submission)
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
-        fixed = prompt_tokens((persona, question), self._count)
+        asked = structured.options(assistant.response_format)
+        fixed = prompt_tokens((persona, question), self._count) + request_options.prompt_tokens(asked, self._count)
         history = window(
-            session.context if submission.context is None else submission.context,
+            place.context if submission.context is None else submission.context,
             max_messages=min(assistant.history_messages, self._limits.history_messages),
             budget_tokens=model.context_tokens - assistant.output_tokens - fixed,
             count=self._count,
@@ -283,7 +301,11 @@ class JobService:
         return Job(
             id=uuid4().hex,
             account_id=party.account_id,
-            session_id=session.id,
+            session_id=place.session_id,
+            chat_id=place.chat_id,
+            exclusive=place.exclusive,
+            fork=submission.fork,
+            opens=place.opens,
             assistant=assistant.id,
             meter=assistant.meter,
             channel=submission.channel,
@@ -297,9 +319,10 @@ class JobService:
             output_tokens=min(assistant.output_tokens, model.output_tokens),
             hold=0,
             created_at=self._clock.now(),
-            context_version=session.context_version,
+            context_version=place.context_version,
             replaces_context=submission.context is not None,
-            stream=submission.stream,
+            # Of a structured answer a part is of no use, and it may turn out to be none.
+            stream=submission.stream and assistant.response_format is None,
             metadata=submission.metadata,
             external_user_id=party.external_user_id,
             end_user_id=party.end_user_id,
@@ -307,7 +330,18 @@ class JobService:
             locale=party.locale or assistant.locale,
             callback_url=submission.callback_url,
             actor_id=actor.record_id,
+            output_format=assistant.response_format,
         )
+
+    def _place(self, party: Party, submission: Submission) -> Place:
+        if submission.stateless:
+            return NOWHERE
+        if submission.new_session is not None:
+            return self._places.new(party, submission.channel, submission.new_session)
+        named = submission.chat_id or submission.session_id
+        if named is not None:
+            return self._places.named(party, named, submission.session_id)
+        return self._places.default(party, submission.channel)
 
 
 def _assistant(actor: Actor, submission: Submission) -> str:

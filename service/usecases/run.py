@@ -9,7 +9,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from service.domain.chat import CountTokens, Usage
 from service.domain.errors import InternalError, ServiceError, UpstreamFailed
 from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, charge_for, failed
-from service.usecases import ports
+from service.usecases import ports, structured
 from service.usecases.showing import ClaimLost, Showing
 
 log = structlog.get_logger(__name__)
@@ -115,7 +115,8 @@ class RunService:
             return self._cut_short(job, showing.shown)
         except ServiceError as error:
             log.warning("job failed", error_code=error.code, reason=str(error))
-            return failed(error.code, showing.shown)
+            reason = error.reason if isinstance(error, UpstreamFailed) else None
+            return failed(error.code, showing.shown, reason)
         except (ClaimLost, ports.RunHandedBack):
             raise
         except self._outages:
@@ -169,6 +170,8 @@ class RunService:
             safety_id=hashlib.sha256(job.account_id.encode()).hexdigest(),
             options=job.options,
         )
+        if job.output_format is not None:
+            return structured.ask(self._upstream, request, job.output_format, self._telemetry)
         return self._upstream.stream(request, showing) if job.stream else self._upstream.answer(request)
 
     def _settle(self, job: Job, outcome: Outcome) -> Job | None:

@@ -7,6 +7,8 @@ from service.domain.errors import Forbidden, RateLimited
 from service.domain.jobs import Job
 from service.usecases import ports
 from service.usecases.jobs import JobService, Submission, check_message
+from service.usecases.owners import Party
+from service.usecases.places import Places
 
 CHANNEL = "socket"
 # Free for guests, within limits.
@@ -20,12 +22,12 @@ class TalkService:
         self,
         *,
         jobs: JobService,
-        sessions: ports.Sessions,
+        places: Places,
         pauses: ports.Pauses,
         pause_milliseconds: int,
     ) -> None:
         self._jobs = jobs
-        self._sessions = sessions
+        self._places = places
         self._pauses = pauses
         self._pause_milliseconds = pause_milliseconds
 
@@ -48,8 +50,7 @@ class TalkService:
 
     def check_session(self, actor: Actor, session_id: str) -> None:
         """Raises Forbidden unless this is the actor's own dialog; what doesn't exist is nobody's."""
-        session = self._sessions.find(actor.account_id, None)
-        if session is None or session.id != session_id:
+        if self._places.default(Party(actor.account_id), CHANNEL).session_id != session_id:
             raise Forbidden("not a session of this account")
 
     def last(self, actor: Actor) -> Job | None:

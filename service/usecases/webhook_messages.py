@@ -75,12 +75,13 @@ def _job_data(job: Job, end_user: str | None) -> dict[str, Any]:
         "userId": end_user or job.account_id,
         "status": job.status.value,
         "message": job.answer if job.is_answered else None,
+        "result": job.result,
         "model": job.model,
         "tokensUsed": None if job.usage is None else job.usage.total_tokens,
         "charged": job.charged,
         "currentBalance": job.balance_after,
         "finishReason": job.finish_reason,
-        "error": None if job.error_code is None else _error(job.error_code, job.locale),
+        "error": None if job.error_code is None else _error(job.error_code, job.error_reason, job.locale),
         "metadata": dict(job.metadata) or None,
         "createdAt": _moment(job.created_at),
         "finishedAt": None if job.finished_at is None else _moment(job.finished_at),
@@ -168,12 +169,13 @@ def _nested(fields: Mapping[str, str]) -> dict[str, Any]:
     return nested
 
 
-def _error(code: str, locale: str | None) -> dict[str, str]:
+def _error(code: str, reason: str | None, locale: str | None) -> dict[str, str]:
     language = locale or DEFAULT_LOCALE
+    why = {} if reason is None else {"reason": reason}
     try:
-        return {"code": code, "message": text(language, f"{code}.message", seconds=1)}
+        return {"code": code, "message": text(language, f"{code}.message", seconds=1), **why}
     except KeyError:
-        return {"code": code, "message": text(language, "INTERNAL_ERROR.message")}
+        return {"code": code, "message": text(language, "INTERNAL_ERROR.message"), **why}
 
 
 def _moment(moment: datetime) -> str:

@@ -1,6 +1,7 @@
 """The application on real servers, and people who call it."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,9 @@ from werkzeug.test import TestResponse
 from service.api.app import create_app
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
+from service.domain.jobs import JobStatus
 from service.domain.keys import Scope
+from service.usecases.ports import JobQuery
 
 PASSWORD = "long enough"
 
@@ -122,3 +125,24 @@ def program_for(client: FlaskClient, admin: Caller) -> Callable[..., Program]:
 @pytest.fixture
 def program(program_for: Callable[..., Program], user: Caller) -> Program:
     return program_for(user)
+
+
+@pytest.fixture
+def worker(container: Container) -> Iterator[Callable[[], None]]:
+    """Starts somebody who runs what is queued until the test ends."""
+    stop, threads = threading.Event(), []
+    root = Actor(account_id="test", role=Role.ADMIN, request_id="test-request")
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            for job in container.admin.jobs(root, JobQuery(status=JobStatus.QUEUED, limit=100)).items:
+                container.run(job.id)
+
+    def start() -> None:
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join()

@@ -1,7 +1,7 @@
 """`/api/chat` over HTTP: what a client may ask, and the ways to the answer."""
 
-import threading
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,35 +11,11 @@ from devstack.upstream_control import UpstreamControl
 from service.api.app import create_app
 from service.api.headers import Preference, parse_prefer
 from service.bootstrap import Container
-from service.domain.accounts import Actor, Role
-from service.domain.jobs import JobStatus
 from service.settings import Settings
-from service.usecases.ports import JobQuery
 from tests.api.conftest import Caller, NewCaller
 
 CHAT = "/api/chat"
 ACCEPTED_KEYS = {"jobId", "status", "pollUrl", "eventsUrl", "createdAt"}
-
-
-@pytest.fixture
-def worker(container: Container) -> Iterator[Callable[[], None]]:
-    """Starts somebody who runs what is queued until the test ends."""
-    stop, threads = threading.Event(), []
-    root = Actor(account_id="test", role=Role.ADMIN, request_id="test-request")
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            for job in container.admin.jobs(root, JobQuery(status=JobStatus.QUEUED, limit=100)).items:
-                container.run(job.id)
-
-    def start() -> None:
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join()
 
 
 def ask(caller: Caller, message: str = "hello", key: str | None = None, prefer: str = "", **body: Any) -> Any:
@@ -97,7 +73,8 @@ def test_a_queued_job_says_when_to_ask_again(user: Caller) -> None:
     [
         {},
         {"userId": "x"},
-        {"messages": [{"role": "user", "content": "hello"}]},
+        {"message": None},
+        {"messages": None},
     ],
 )
 def test_a_question_needs_a_message(user: Caller, body: dict[str, Any]) -> None:
@@ -152,7 +129,9 @@ def test_a_message_of_the_full_length_is_accepted(user: Caller) -> None:
         ("metadata", {"$set": 1}),
         ("metadata", {"with space": 1}),
         ("metadata", {"a": "x" * 1024}),
-        ("sessionId", "some-session"),
+        ("sessionId", 5),
+        ("chatId", ""),
+        ("messages", "hello"),
         ("callbackUrl", 5),
         ("callbackUrl", "https://example.com/" + "a" * 2048),
     ],
@@ -337,6 +316,36 @@ def test_a_failed_job_says_why_in_the_readers_language(
 
     waited = ask(user, key="key-1", prefer="wait=1")
     assert (waited.status_code, waited.json["code"], waited.json["jobId"]) == (500, "UPSTREAM_ERROR", job_id)
+
+
+def test_an_answer_in_a_format_is_an_object(user: Caller, container: Container, upstream: UpstreamControl) -> None:
+    job = answered(container, user, message="Rust", assistant="planner")
+    assert (job["status"], job["result"]["title"], len(job["result"]["modules"])) == ("succeeded", "title: Rust", 2)
+    assert json.loads(job["message"]) == job["result"]
+    assert "result" not in answered(container, user)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("ru", "Модель отказалась отвечать на этот запрос."),
+        ("en", "The model refused to answer this."),
+        ("fr", "Le modèle a refusé de répondre à cette demande."),
+    ],
+)
+def test_a_refusal_is_told_as_one(
+    user: Caller, container: Container, upstream: UpstreamControl, language: str, words: str
+) -> None:
+    upstream.rule(refusal="I can't help with that.")
+    headers = {"Accept-Language": language, "Idempotency-Key": "key-1", "Prefer": "wait=1"}
+    body = {"message": "Rust", "assistant": "planner"}
+    job_id = user.post(CHAT, body, headers={**headers, "Prefer": "wait=0"}).json["jobId"]
+    container.run(job_id)
+    assert user.get(f"{CHAT}/jobs/{job_id}").json["error"]["reason"] == "refused"
+    assert '"reason": "refused"' in user.get(f"{CHAT}/jobs/{job_id}/events").text
+    reply = user.post(CHAT, body, headers=headers)
+    assert (reply.status_code, reply.json["code"], reply.json["jobId"]) == (500, "UPSTREAM_ERROR", job_id)
+    assert reply.json["details"] == {"reason": [words]}
 
 
 def test_a_cancelled_job_is_no_error(user: Caller) -> None:

@@ -78,8 +78,8 @@ def failing() -> FlaskClient:
         raise {
             "away": AwayError("mongodb://user:secret@host"),
             "bug": ZeroDivisionError("secret"),
-            "job": JobFailed(SimpleNamespace(id="the-job", error_code="INTERRUPTED")),
-            "odd-job": JobFailed(SimpleNamespace(id="the-job", error_code="SOMETHING_NEW")),
+            "job": JobFailed(SimpleNamespace(id="the-job", error_code="INTERRUPTED", error_reason=None)),
+            "odd-job": JobFailed(SimpleNamespace(id="the-job", error_code="SOMETHING_NEW", error_reason=None)),
         }[how]
 
     @app.get("/complain")

@@ -86,12 +86,20 @@ def check_job(db: Database, job: Row) -> None:
         assert job["charged"] == 0, f"job {name} is {status} and was charged"
     else:
         assert job["charged"] == cost_of(job), f"the charge of job {name}"
-    turn = list(db.messages.find({"job_id": name}).sort("turn", 1))
+    if job.get("erased_at") is not None:
+        assert status in FINAL, f"job {name} is {status} and erased"
+        texts = [job["prompt"], job["answer"], job.get("shown"), job.get("options"), job["metadata"]]
+        assert texts == [[], None, None, None, {}], f"not erased: job {name}"
+        assert db.messages.count_documents({"job_id": name}) == 0, f"erased job {name} left messages"
+        return
+    turn = list(db.messages.find({"job_id": name}).sort("position", 1))
     if status != "succeeded" and not (status == "cancelled" and job["answer"] is not None):
         assert turn == [], f"job {name} is {status} and left messages"
-    elif turn or db.sessions.count_documents({"_id": job["session_id"]}):
+    elif turn or db.chats.count_documents({"_id": job["chat_id"]}):
         said = [(message["role"], message["content"]) for message in turn]
-        assert said == [("user", job["prompt"][-1]["content"]), ("assistant", job["answer"])], f"the turn of job {name}"
+        expected = [("user", job["prompt"][-1]["content"]), ("assistant", job["answer"])]
+        keeps_question = job["fork"] is not None and job["fork"]["keeps_question"]
+        assert said == (expected[1:] if keeps_question else expected), f"the turn of job {name}"
 
 
 def wallets_of(job: Row) -> tuple[str, ...]:
@@ -181,11 +189,35 @@ def check_usage(db: Database) -> None:
 
 
 def check_dialogs(db: Database) -> None:
-    """Fail unless every session counts its messages."""
+    """Fail unless sessions and chats count their messages, and each shown branch is a whole line of them."""
     for session in db.sessions.find():
         stored = db.messages.count_documents({"session_id": session["_id"]})
         assert session["message_count"] == stored, f"session {session['_id']} of {stored} messages"
-        assert all(message["role"] in ("user", "assistant") for message in session["context"])
+    for chat in db.chats.find():
+        check_chat(db, chat)
+
+
+def check_chat(db: Database, chat: Row) -> None:
+    """Fail unless the chat's messages hang together and its open job is open."""
+    messages = {message["_id"]: message for message in db.messages.find({"chat_id": chat["_id"]})}
+    assert chat["message_count"] == len(messages), f"chat {chat['_id']} of {len(messages)} messages"
+    assert all(message["role"] in ("user", "assistant") for message in chat["context"])
+    for message in messages.values():
+        parent = messages.get(message["parent_id"], {"position": -1})
+        assert message["position"] == parent["position"] + 1, f"out of place: {message}"
+    line, name = [], chat["leaf_id"]
+    while name is not None:
+        line.append(messages[name])
+        name = messages[name]["parent_id"]
+    assert len(line) == chat["length"], f"chat {chat['_id']} shows {len(line)} messages, not {chat['length']}"
+    segments = [*chat["path"], {"branch": chat["branch"], "until": chat["length"]}]
+    for message in line:
+        place = next(segment for segment in segments if segment["until"] > message["position"])
+        assert message["branch"] == place["branch"], f"off the path: {message}"
+    if chat["open_job_id"] is not None:
+        job = db.jobs.find_one({"_id": chat["open_job_id"]})
+        assert job is not None, f"chat {chat['_id']} waits for no job"
+        assert job["status"] in OPEN, f"chat {chat['_id']} waits for a final job"
 
 
 def check_payments(db: Database) -> None:

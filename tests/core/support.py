@@ -134,3 +134,22 @@ def accounts_with(container: Container, clock: Clock | None = None, **policy: An
         clock=clock or accounts._clock,
         policy=replace(accounts._policy, **policy),
     )
+
+
+def plan_of(*modules: str, lessons: int = 1) -> dict[str, Any]:
+    """A plan whose modules have these titles and so many lessons each."""
+    return {
+        "title": "course",
+        "description": "",
+        "modules": [
+            {
+                "title": title,
+                "description": f"about {title}",
+                "lessons": [
+                    {"title": f"{title} {number}", "description": "", "duration_minutes": 30}
+                    for number in range(lessons)
+                ],
+            }
+            for title in modules
+        ],
+    }

@@ -62,8 +62,18 @@ DEFECTS: dict[str, Callable[[Database, Row, Row], object]] = {
     "a miscounted dialog": lambda db, done, _: db.sessions.update_one(
         {"_id": done["session_id"]}, {"$inc": {"message_count": 2}}
     ),
-    "a system message in a context": lambda db, done, _: db.sessions.update_one(
-        {"_id": done["session_id"]}, {"$set": {"context.0.role": "system"}}
+    "a miscounted chat": lambda db, done, _: db.chats.update_one({"_id": done["chat_id"]}, {"$inc": {"length": 1}}),
+    "a message out of place": lambda db, done, _: db.messages.update_one(
+        {"_id": f"{done['_id']}:user"}, {"$set": {"parent_id": None}}
+    ),
+    "a message off its branch": lambda db, done, _: db.messages.update_one(
+        {"_id": f"{done['_id']}:user"}, {"$set": {"branch": "other"}}
+    ),
+    "a chat that waits for a final job": lambda db, done, _: db.chats.update_one(
+        {"_id": done["chat_id"]}, {"$set": {"open_job_id": done["_id"]}}
+    ),
+    "a system message in a context": lambda db, done, _: db.chats.update_one(
+        {"_id": done["chat_id"]}, {"$set": {"context.0.role": "system"}}
     ),
     "a job that the sums don't know": lambda db, done, _: db.usage.update_one({}, {"$inc": {"jobs": -1}}),
     "sums of no job": lambda db, done, _: db.usage.insert_one(

@@ -86,7 +86,7 @@ def test_the_system_message_is_sent_and_never_saved(
         job = ask(container, actor, question, context=dialog(4) if question == "second" else None)
         assert [message.role for message in sent(upstream, question)].count("system") == 1
         assert "system" not in {message.role for message in job.context(100)}
-    stored = db.sessions.find_one({"account_id": actor.account_id})
+    stored = db.chats.find_one({"account_id": actor.account_id})
     assert "system" not in {message["role"] for message in stored["context"]}
     assert db.messages.count_documents({"role": "system"}) == 0
     check_money(db)

@@ -162,7 +162,7 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def contexts_agree(self) -> None:
-        stored = self.world.db.sessions.find_one({"account_id": self.actor.account_id}) or {"context": []}
+        stored = self.world.db.chats.find_one({"account_id": self.actor.account_id}) or {"context": []}
         assert [message["content"] for message in stored["context"]] == self.context[-20:]
 
     def teardown(self) -> None:

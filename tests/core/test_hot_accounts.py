@@ -32,7 +32,7 @@ def test_many_questions_of_one_account_are_all_accepted_without_repeats(
     results = at_once([partial(ask, actor)] * AT_ONCE)
 
     assert kinds(results) == {"list": AT_ONCE}
-    assert all(commands == ["find sessions", *RESERVE] for commands in results), "somebody lost a write conflict"
+    assert all(commands == ["find chats", *RESERVE] for commands in results), "somebody lost a write conflict"
     check_money(db)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from pymongo.database import Database
@@ -20,30 +21,37 @@ import service.adapters.mongo
 from devstack.upstream_control import UpstreamControl
 from service.adapters.mongo import cursors
 from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.billing import LOSS_ACCOUNT_ID, Unit
+from service.domain.dialogs import DialogStatus
 from service.domain.errors import ServiceError
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
 from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
 from service.domain.plans import Plan
+from service.domain.tracks import TrackStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
+from service.usecases.branches import Repeat
+from service.usecases.dialogs import SessionFilter
 from service.usecases.keys import NewKey
-from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, UserQuery
+from service.usecases.places import NewSession
+from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, TrackQuery, UserQuery
 from service.usecases.redeem import NewCodes
 from tests.core.conftest import Build
 from tests.core.paying import start, sweep
 from tests.core.queries import RECORDER, Query, complaints, explain
-from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, program_of, submit
+from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, plan_of, program_of, submit
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 
 # Collections that don't grow with use: read whole as often as one likes.
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
 GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
+GROWING |= {"chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -247,6 +255,30 @@ def use_keys(container: Container, anna: Actor) -> None:
     keys.revoke_any(ROOT, issued[2].key.id)
 
 
+def use_tracks(container: Container, db: Database, anna: Actor) -> None:
+    tracks, store = container.tracks, container.tracks._tracks
+    program = program_of(new_key(container, anna))
+    made = [tracks.create(anna, None, {"title": "course"}) for _ in range(A_PAGE + 1)]
+    tracks.create(program, "4242", {"title": "course"})
+    for status, number in product((None, TrackStatus.ACTIVE), (1, 2)):
+        tracks.page(anna, None, TrackQuery(status=status, page=number, limit=A_PAGE))
+        tracks.page(program, "4242", TrackQuery(status=status, page=number, limit=A_PAGE))
+    tracks.change(anna, made[0].id, {"title": "another"})
+    first = tracks.adopt(anna, made[0].id, plan_of("a", "b")).modules[0]
+    tracks.adopt(anna, made[0].id, plan_of("b", "a", "c"))
+    tracks.adopt(anna, made[0].id, plan_of("a"))
+    transactions = container.run._money._transactions
+    transactions.run(lambda session: begin_module(session, first.id, "chat"))
+    transactions.run(lambda session: store_lesson(session, first.id, first.lessons[0].id, {}))
+    tracks.module(anna, first.id)
+    tracks.complete(anna, first.id)
+    tracks.read(anna, made[0].id, with_content=True)
+    tracks.delete(anna, made[0].id)
+    assert store.get(made[0].id) is None
+    container.tutor.change(anna, None, {"language": "fr"})
+    container.tutor.config(anna, None)
+
+
 def use_links(container: Container, anna: Actor) -> None:
     links, program = container.links, program_of(new_key(container, anna))
     container.billing.top_up(program, "4242", 10, None)
@@ -255,6 +287,57 @@ def use_links(container: Container, anna: Actor) -> None:
     container.contexts.get(program, "4242")
     for link in links.own(anna):
         links.remove(anna, link.id)
+
+
+def use_dialogs(container: Container, anna: Actor) -> None:
+    dialogs, program = container.dialogs, program_of(new_key(container, anna))
+    job = ask(container, anna, new_session=NewSession(track_id="track"))
+    session_id = job.session_id or ""
+    for _ in range(A_PAGE + 1):
+        ask(container, anna, chat_id=job.chat_id)
+        dialogs.add_chat(anna, session_id, "more")
+        dialogs.create(anna, None, "api", NewSession(track_id="track"))
+        dialogs.create(program, "4242", "api", NewSession())
+    filters: list[dict[str, Any]] = [{}, {"status": DialogStatus.ACTIVE}, {"track_id": "track"}]
+    for wanted in filters:
+        pages(lambda cursor, w=wanted: dialogs.page(anna, SessionFilter(cursor=cursor, limit=A_PAGE, **w)))
+    pages(lambda cursor: dialogs.page(program, SessionFilter("4242", cursor=cursor, limit=A_PAGE)))
+    pages(lambda cursor: dialogs.messages(anna, session_id, cursor, A_PAGE))
+    pages(lambda cursor: dialogs.chats(anna, session_id, cursor, A_PAGE))
+    dialogs.totals(anna, None)
+    dialogs.totals(program, "4242")
+    dialogs.rename(anna, session_id, "renamed")
+    dialogs.set_status(anna, session_id, DialogStatus.COMPLETED)
+    chat = dialogs.set_chat_status(anna, session_id, DialogStatus.COMPLETED)
+    dialogs._dialogs.visit(chat)
+    message = dialogs._dialogs.message(f"{job.id}:assistant")
+    assert message is not None
+    dialogs._dialogs.siblings(chat.id, {message.parent_id, None})
+    for repeated in (container.branches.regenerate, container.branches.regenerate):
+        again = repeated(anna, message.id, Repeat(channel="api"))
+        container.run(again.id)
+        message = dialogs._dialogs.message(f"{again.id}:assistant") or message
+    container.branches.select(anna, f"{job.id}:user")
+    container.branches.select(anna, message.id)
+
+
+def use_erasing(container: Container, db: Database, anna: Actor) -> None:
+    for track in ("a", "b"):
+        ask(container, anna, new_session=NewSession(track_id=track))
+    container.erase.sessions_of_track("a")
+    ask(container, anna)
+    container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
+    ask(container, anna)
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    container.upkeep()
+    erasures = container.erase._erasures
+    erasures.sessions_of_account(anna.account_id, A_PAGE)
+    ask(container, anna, new_session=NewSession(track_id="c"))
+    (session,) = erasures.sessions_of_track("c", A_PAGE)
+    erasure = erasures.begin(session, "x")
+    assert erasure is not None
+    erasures.due_again(erasure, 0)
 
 
 @pytest.fixture
@@ -275,7 +358,10 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_codes(container, anna)
     use_keys(container, anna)
     use_links(container, anna)
+    use_tracks(container, db, anna)
     use_webhooks(container, anna)
+    use_dialogs(container, anna)
+    use_erasing(container, db, anna)
     return container
 
 

@@ -19,8 +19,9 @@ SETTLE_ANSWER = [
     "findAndModify wallets",
     "findAndModify jobs",
     "insert ledger",
-    "update sessions",
+    "findAndModify chats",
     "insert messages",
+    "update sessions",
     "update usage",
     "commitTransaction",
 ]
@@ -44,18 +45,25 @@ def sent(call: Callable[[], object]) -> list[str]:
 
 
 def test_a_question(container: Container, actor: Actor) -> None:
-    assert sent(lambda: submit(container, actor)) == ["find sessions", *RESERVE]
+    assert sent(lambda: submit(container, actor)) == ["find chats", *RESERVE]
 
 
 def test_a_question_with_a_key(container: Container, actor: Actor) -> None:
-    keyed = ["find idempotency", "find sessions", RESERVE[0], "insert idempotency", *RESERVE[1:]]
+    keyed = ["find idempotency", "find chats", RESERVE[0], "insert idempotency", *RESERVE[1:]]
     assert sent(lambda: submit(container, actor, idempotency=key(actor))) == keyed
     assert sent(lambda: submit(container, actor, idempotency=key(actor))) == ["find idempotency", "find jobs"]
 
 
 def test_a_first_question(container: Container, actor: Actor, new_actor: NewActor) -> None:
     newcomer = new_actor()
-    assert sent(lambda: submit(container, newcomer)) == ["find sessions", "findAndModify sessions", *RESERVE]
+    opens = ["update sessions", "update chats"]
+    assert sent(lambda: submit(container, newcomer)) == [
+        "find chats",
+        "find successors",
+        RESERVE[0],
+        *opens,
+        *RESERVE[1:],
+    ]
 
 
 def test_a_refused_question(container: Container, actor: Actor) -> None:
@@ -65,7 +73,7 @@ def test_a_refused_question(container: Container, actor: Actor) -> None:
         with pytest.raises(InsufficientTokens):
             submit(container, actor)
 
-    assert sent(refused) == ["find sessions", "findAndModify wallets", "find wallets", "abortTransaction"]
+    assert sent(refused) == ["find chats", "findAndModify wallets", "find wallets", "abortTransaction"]
 
 
 def test_an_answer(container: Container, actor: Actor) -> None:
@@ -102,7 +110,7 @@ def test_a_question_that_costs_a_credit(container: Container, actor: Actor) -> N
     ask(container, actor, assistant="coach")
     held = ["findAndModify credits", *RESERVE[1:]]
     asked = sent(lambda: submit(container, actor, assistant="coach"))
-    assert asked == ["find sessions", "find accounts", "find credits", *held]
+    assert asked == ["find chats", "find accounts", "find credits", *held]
     job = submit(container, actor, assistant="coach")
     paid = ["findAndModify credits", "findAndModify wallets", "find credits"]
     assert sent(lambda: container.run(job.id)) == ["findAndModify jobs", *paid, *SETTLE_ANSWER[1:]]
@@ -111,7 +119,7 @@ def test_a_question_that_costs_a_credit(container: Container, actor: Actor) -> N
 def test_a_question_that_is_free(container: Container, actor: Actor) -> None:
     guest = replace(actor, role=Role.GUEST)
     submit(container, guest, assistant="stream")
-    assert sent(lambda: submit(container, guest, assistant="stream")) == ["find sessions", *RESERVE]
+    assert sent(lambda: submit(container, guest, assistant="stream")) == ["find chats", *RESERVE]
 
 
 def test_a_message_for_a_job_that_is_done(container: Container, actor: Actor) -> None:
@@ -127,7 +135,7 @@ def test_a_cancel(container: Container, actor: Actor) -> None:
 def test_a_look_at_a_job(container: Container, actor: Actor) -> None:
     job = submit(container, actor)
     assert sent(lambda: container.jobs.get(actor, job.id)) == ["find jobs"]
-    assert sent(lambda: container.contexts.get(actor, None)) == ["find sessions"]
+    assert sent(lambda: container.contexts.get(actor, None)) == ["find chats"]
     assert sent(lambda: container.billing.statement(actor, None)) == STATEMENT
 
 
@@ -152,7 +160,7 @@ def test_a_question_of_a_keys_end_user(container: Container, db: Database, new_a
     assert first[:5] == ["find accounts", *created, "update accounts"]
     submit(container, program, user_id="4242")
     asked = sent(lambda: submit(container, program, user_id="4242"))
-    assert asked == ["find accounts", "find sessions", *RESERVE]
+    assert asked == ["find accounts", "find chats", *RESERVE]
 
 
 def test_a_question_of_a_linked_end_user(container: Container, db: Database, new_actor: NewActor) -> None:
@@ -161,7 +169,7 @@ def test_a_question_of_a_linked_end_user(container: Container, db: Database, new
     container.links.confirm(program, "4242", container.links.issue(vera).code)
     submit(container, program, user_id="4242")
     asked = sent(lambda: submit(container, program, user_id="4242"))
-    assert asked == ["find accounts", "find accounts", "find sessions", *RESERVE]
+    assert asked == ["find accounts", "find accounts", "find chats", *RESERVE]
 
 
 def test_an_answer_to_a_programs_end_user(container: Container, db: Database, new_actor: NewActor) -> None:
@@ -188,4 +196,5 @@ def test_upkeep_with_nothing_to_do(container: Container, db: Database) -> None:
         "find jobs",
         "find deliveries",
         "aggregate deliveries",
+        "findAndModify erasures",
     ]

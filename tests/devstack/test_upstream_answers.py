@@ -9,7 +9,7 @@ import requests
 
 from devstack.servers import UpstreamServer
 from devstack.upstream_control import UpstreamControl
-from devstack.upstream_wire import instance_of
+from devstack.upstream_instances import instance_of
 
 
 def ask(client: openai.OpenAI, text: str, **options):
@@ -118,11 +118,22 @@ def test_json_schema_is_answered_with_an_instance(client):
         {"type": ["string", "null"], "maxLength": 3},
         {"const": {"a": 1}},
         {"type": "null"},
-        {"properties": {"a": {"type": "array"}}},
+        {"properties": {"a": {"type": "array", "maxItems": 1}}},
+        {"type": "integer", "minimum": 1, "maximum": 9},
+        {"type": "integer", "exclusiveMaximum": 5},
     ],
 )
 def test_instances_are_valid(schema):
     jsonschema.validate(instance_of(schema, schema), schema)
+
+
+def test_an_instance_is_about_the_question(client):
+    step = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
+    schema = {"type": "object", "properties": {"steps": {"type": "array", "items": step}}, "required": ["steps"]}
+    response_format = {"type": "json_schema", "json_schema": {"name": "steps", "strict": True, "schema": schema}}
+    answers = [ask(client, "Rust", response_format=response_format) for _ in range(2)]
+    titles = [{"title": "title 1: Rust"}, {"title": "title 2: Rust"}]
+    assert [json.loads(answer.choices[0].message.content) for answer in answers] == [{"steps": titles}] * 2
 
 
 def test_models(client):

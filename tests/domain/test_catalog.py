@@ -9,6 +9,7 @@ import pytest
 
 from service.domain.billing import OUTPUT_FLOOR_TOKENS
 from service.domain.catalog import DEFAULT_MODEL
+from service.domain.structured import FORMATS
 
 CATALOG: dict[str, list[dict[str, Any]]] = json.loads(
     resources.files("service.data").joinpath("catalog.json").read_text(encoding="utf-8")
@@ -28,7 +29,16 @@ def test_ids_are_unique() -> None:
 
 def test_every_surface_has_its_assistant() -> None:
     meters = {name: assistant["meter"] for name, assistant in ASSISTANTS.items()}
-    assert meters == {"chat": "tokens", "bizlevel": "free", "coach": "credits", "tutor": "tokens", "stream": "free"}
+    shaped = dict.fromkeys(("planner", "lesson", "welcome"), "tokens")
+    talking = {"chat": "tokens", "bizlevel": "free", "coach": "credits", "tutor": "tokens", "stream": "free"}
+    assert meters == talking | shaped
+
+
+def test_those_whose_answers_programs_read_have_a_format() -> None:
+    formats = {name: assistant.get("response_format") for name, assistant in ASSISTANTS.items()}
+    shaped = {name: found for name, found in formats.items() if found is not None}
+    assert shaped == {"planner": "plan", "lesson": "lesson", "welcome": "welcome"}
+    assert set(shaped.values()) == FORMATS
 
 
 @each_assistant

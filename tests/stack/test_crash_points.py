@@ -22,6 +22,13 @@ BEFORE_THE_CALL = {"jobs.claim:after", "upstream.answer:before"}
 # At these the provider has answered already, and is asked once more.
 ASKED_TWICE = {"upstream.answer:after", "money.settle:before", "transaction.commit:before"}
 LINK_POINTS = ["links.link:before", "transaction.commit:before", "links.link:after"]
+ERASE_POINTS = [
+    "erasures.begin:before",
+    "transaction.commit:before",
+    "erasures.begin:after",
+    "erasures.remove_messages:after",
+    "erasures.erase_jobs:before",
+]
 WEB_POINTS = ["transaction.commit:before", "money.reserve:after", "doorbell.ring:after"]
 
 
@@ -100,4 +107,30 @@ def test_web_process_dies_while_it_links(mortal: StackUnderTest, point: str) -> 
     assert reply.json()["movedTokens"] == (0 if point == "links.link:after" else 500)
     assert person.billing()["currentBalance"] == 100_500
     assert len(person.call("GET", "/api/link").json()["links"]) == 1
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", ERASE_POINTS)
+def test_web_process_dies_while_it_deletes(mortal: StackUnderTest, point: str) -> None:
+    """Either the session is there, whole, and can be deleted once more, or all of it goes."""
+    question = f"tamarisk, {point}"
+    person = mortal.register()
+    job_ids = [person.submit(question, stream=True) for _ in range(2)]
+    for job_id in job_ids:
+        person.final(job_id)
+    session_id = mortal.db.jobs.find_one({"_id": job_ids[0]})["session_id"]
+    mortal.crash_file.write_text(point)
+    with pytest.raises(Disconnected):
+        person.call("DELETE", f"/api/chat/sessions/{session_id}")
+
+    assert not mortal.crash_file.exists()
+
+    eventually(lambda: person.call("GET", "/api/billing"))
+    again = person.call("DELETE", f"/api/chat/sessions/{session_id}")
+
+    is_deleted = point not in ("erasures.begin:before", "transaction.commit:before")
+    assert again.status_code == (404 if is_deleted else 200), again.text
+    eventually(lambda: mortal.db.jobs.count_documents({"_id": {"$in": job_ids}, "erased_at": None}) == 0)
+    eventually(lambda: mortal.db.messages.count_documents({"session_id": session_id}) == 0)
+    assert mortal.db.jobs.count_documents({"prompt.content": question}) == 0
     check_money(mortal.db)

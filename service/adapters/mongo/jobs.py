@@ -5,7 +5,7 @@ Hosts' clocks may differ, so leases are compared with and set from `$$NOW`. What
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from service.adapters.mongo.connection import Row, collection
 from service.adapters.mongo.documents import JobDocument
 from service.domain.billing import PriceWeights
 from service.domain.chat import ChatMessage, Usage
+from service.domain.dialogs import Fork, Segment
 from service.domain.jobs import FINAL_STATUSES, OPEN_STATUSES, Job, JobStatus
 from service.usecases.ports import JobQuery, Page
 
@@ -29,14 +30,14 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 def job_row(job: Job) -> Row:
     """The document of a new job, without `announced_at`: that is the database's time, as all times of leases are."""
-    row = asdict(job)
+    row = asdict(replace(job, opens=None))
     row["_id"] = row.pop("id")
     row["prompt"] = [asdict(message) for message in job.prompt]
     row["metadata"] = dict(job.metadata)
     row["status"] = job.status.value
     # As text: a schema has names that no database takes.
     row["options"] = json.dumps(dict(job.options)) if job.options else None
-    del row["destinations"]
+    del row["destinations"], row["opens"]
     return row
 
 
@@ -56,8 +57,13 @@ def to_job(row: Row) -> Job:
     values["prompt"] = tuple(ChatMessage(**message) for message in row.get("prompt", ()))
     values["status"] = JobStatus(row["status"])
     values["options"] = json.loads(row.get("options") or "{}")
+    values["fork"] = _to_fork(row.get("fork"))
     values["usage"] = None if row.get("usage") is None else Usage(**row["usage"])
     return Job(**values)
+
+
+def _to_fork(row: Row | None) -> Fork | None:
+    return None if row is None else Fork(**{**row, "path": tuple(Segment(**segment) for segment in row["path"])})
 
 
 def _in_seconds(seconds: float) -> Row:

@@ -9,10 +9,12 @@ from pymongo.client_session import ClientSession
 
 from service.adapters.mongo.accounts import PUBLIC_FIELDS, to_account
 from service.adapters.mongo.connection import Row, Transactions, collection
-from service.adapters.mongo.documents import AccountDocument, LinkCodeDocument, SessionDocument
+from service.adapters.mongo.dialogs import chat_row, session_row
+from service.adapters.mongo.documents import AccountDocument, ChatDocument, LinkCodeDocument, SessionDocument
 from service.adapters.mongo.money import MongoMoney
-from service.adapters.mongo.sessions import default_session_id, new_session
 from service.domain.accounts import Account
+from service.domain.chat import ChatMessage
+from service.domain.dialogs import default_session_id, new_dialog
 from service.domain.errors import JobRunning, LinkCodeInvalid
 from service.domain.links import LinkCode
 
@@ -26,6 +28,7 @@ class MongoLinks:
         self._accounts = collection(AccountDocument)
         self._codes = collection(LinkCodeDocument)
         self._sessions = collection(SessionDocument)
+        self._chats = collection(ChatDocument)
 
     def put_code(self, code: LinkCode) -> None:
         """See `ports.Links.put_code`."""
@@ -86,9 +89,17 @@ class MongoLinks:
 
     def _continue(self, session: ClientSession, end_user_id: str, account_id: str, link_id: str) -> None:
         """The link's dialog, of the account: it goes on from the context that the end user has."""
-        said: Row | None = self._sessions.find_one(
-            {"_id": default_session_id(end_user_id)}, {"context": 1}, session=session
+        default = {"_id": default_session_id(end_user_id)}
+        said: Row = self._chats.find_one(default, {"context": 1}, session=session) or {"context": ()}
+        end_user: Row = self._accounts.find_one({"_id": end_user_id}, {"external_id": 1}, session=session) or {}
+        dialog = new_dialog(
+            link_id,
+            account_id,
+            CHANNEL,
+            datetime.now(UTC),
+            context=tuple(ChatMessage(**message) for message in said["context"]),
+            end_user_id=end_user_id,
+            external_user_id=end_user.get("external_id"),
         )
-        context = said["context"] if said else []
-        row = {**new_session(account_id, CHANNEL), "context": context, "context_version": 0}
-        self._sessions.insert_one({"_id": link_id, **row}, session=session)
+        self._sessions.insert_one(session_row(dialog.session), session=session)
+        self._chats.insert_one(chat_row(dialog.chat), session=session)

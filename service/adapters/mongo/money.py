@@ -21,7 +21,7 @@ from service.adapters.mongo.deliveries import owe_deliveries
 from service.adapters.mongo.documents import IdempotencyDocument, JobDocument
 from service.adapters.mongo.idempotency import claim_key, key_id, to_record
 from service.adapters.mongo.jobs import store_new, to_job
-from service.adapters.mongo.turns import append_turn, count_usage
+from service.adapters.mongo.turns import append_turn, count_usage, enter_chat, leave_chat
 from service.adapters.mongo.wallets import Wallets, check_not_linked, to_wallet
 from service.domain.accounts import Account
 from service.domain.billing import (
@@ -38,7 +38,7 @@ from service.domain.billing import (
     owner_of,
     unit_of,
 )
-from service.domain.errors import BalanceChanged, BalanceTooLow, InsufficientTokens, NoCredits, NotFound
+from service.domain.errors import BalanceChanged, BalanceTooLow, InsufficientTokens, JobRunning, NoCredits, NotFound
 from service.domain.jobs import Job, Outcome
 from service.domain.plans import ANSWER_CREDITS, Credits, PlanPolicy
 from service.usecases.ports import AlreadyDone, Clock, IdempotencyKey, LedgerEntry, Movement, Page
@@ -119,6 +119,7 @@ class MongoMoney:
             held, wallet = self._held(session, job)
             if idempotency is not None:
                 claim_key(session, idempotency, held.id)
+            enter_chat(session, held)
             store_new(self._jobs, held, session)
             movement = Movement(f"{job.id}:hold", held.wallet_id, EntryKind.HOLD, job.actor_id or job.account_id)
             self._wallets.write(session, movement, wallet, -held.hold, held.hold, job_id=job.id)
@@ -144,8 +145,10 @@ class MongoMoney:
             self._wallets.write(session, movement, paid, release, -job.hold, job_id=job.id)
             self._credits.expire_late(session, job, paid, release)
             settled = to_job(row)
-            if settled.is_answered and settled.session_id is not None:
+            if settled.is_answered and settled.chat_id is not None:
                 append_turn(session, settled, max_context_messages)
+            else:
+                leave_chat(session, settled)
             count_usage(session, settled)
             if charge.loss_tokens:
                 self._wallets.book_loss(session, job.id, charge.loss_tokens)
@@ -266,6 +269,7 @@ class MongoMoney:
             "balance_after": balance_after,
             "finish_reason": outcome.finish_reason,
             "error_code": outcome.error_code,
+            "error_reason": outcome.error_reason,
             "answer": outcome.answer,
             "usage": None if outcome.usage is None else asdict(outcome.usage),
             "finished_at": datetime.now(UTC),
@@ -283,11 +287,11 @@ class MongoMoney:
     ) -> T:
         """Run it; if its idempotency key was used meanwhile, say by whom.
 
-        The twin that came first may have taken the money as well, so a lack of it is looked into too.
+        The twin that came first may have taken the money or the chat as well, so a lack of them is looked into too.
         """
         try:
             return self._transactions.run(transaction, account_id=account_id)
-        except (DuplicateKeyError, InsufficientTokens, NoCredits, BalanceTooLow, BalanceChanged):
+        except (DuplicateKeyError, InsufficientTokens, NoCredits, BalanceTooLow, BalanceChanged, JobRunning):
             earlier = None if idempotency is None else self._idempotency.find_one({"_id": key_id(idempotency)})
             if earlier is None:
                 raise

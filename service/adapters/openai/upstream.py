@@ -14,9 +14,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from service.adapters.openai import wire
 from service.adapters.openai.calls import Call, PlainCall, StreamedCall
+from service.adapters.openai.check import check
 from service.adapters.openai.errors import Judgement, Verdict, judge
 from service.domain.errors import ServiceError, UpstreamFailed
-from service.usecases.ports import Breaker, ChatAnswer, ChatRequest, Telemetry
+from service.usecases.ports import Breaker, ChatAnswer, ChatRequest, Telemetry, UpstreamCheck
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,7 @@ class OpenAIUpstream:
     ) -> None:
         timeout = Timeout(read_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         http = DefaultHttpxClient(timeout=timeout)
+        self._http, self._base_url, self._keys = http, base_url, tuple(api_keys)
         self._clients = [
             OpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=timeout, http_client=http) for key in api_keys
         ]
@@ -84,6 +86,10 @@ class OpenAIUpstream:
     def stream(self, request: ChatRequest, show: Callable[[str], None]) -> ChatAnswer:
         """See `ports.Upstream.stream`."""
         return self._retrying(request, StreamedCall(show))
+
+    def check(self, upstream_model: str) -> UpstreamCheck:
+        """See `ports.Upstream.check`."""
+        return check(self._http, self._base_url, self._keys, upstream_model)
 
     def _retrying(self, request: ChatRequest, call: Call) -> ChatAnswer:
         patience = _Patience(time.monotonic() + self._deadline_seconds)

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from service.domain.chat import Usage
-from service.domain.errors import UpstreamFailed
+from service.domain.chat import FINISHED_BY_LIMIT, Usage
+from service.domain.errors import UpstreamFailed, UpstreamReason
 from service.usecases.ports import ChatAnswer, ChatRequest
 
 # Parameters that an answer can do without; the output limit is not one, because the hold depends on it.
@@ -19,7 +19,9 @@ OPTIONAL = frozenset(
     | {"reasoning_effort", "safety_identifier", "stream_options"}
 )
 # Finish reasons with which a text is a complete answer, or as long as was paid for.
-_COMPLETE = ("stop", "length")
+_COMPLETE = ("stop", FINISHED_BY_LIMIT)
+# Whatever was written until then: the provider took it back.
+_FILTERED = "content_filter"
 # More than any model can read or write: such a count is none.
 _MAX_COUNT = 10**9
 _MAX_LINE_BYTES = 2**20
@@ -55,14 +57,26 @@ def answer(body: bytes) -> ChatAnswer:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UpstreamFailed(f"not a chat completion: {type(error).__name__}") from error
     if refusal:
-        raise UpstreamFailed("the model refused")
+        raise UpstreamFailed("the model refused", reason=UpstreamReason.REFUSED)
     if finish_reason not in _COMPLETE:
-        raise UpstreamFailed(f"finish reason {finish_reason!r}")
+        raise _incomplete(finish_reason)
     if not isinstance(text, str) or not text:
-        raise UpstreamFailed(f"empty answer, finish reason {finish_reason}")
+        raise _empty(finish_reason)
     # JSON can name halves of characters, which no database stores.
     whole = text.encode(errors="replace").decode()
     return ChatAnswer(text=whole, finish_reason=finish_reason, usage=usage(reply.get("usage")))
+
+
+def _incomplete(finish_reason: Any) -> UpstreamFailed:
+    refused = finish_reason == _FILTERED
+    return UpstreamFailed(f"finish reason {finish_reason!r}", reason=UpstreamReason.REFUSED if refused else None)
+
+
+def _empty(finish_reason: Any) -> UpstreamFailed:
+    """A model that thinks may use up its limit before it says anything."""
+    cut = finish_reason == FINISHED_BY_LIMIT
+    reason = UpstreamReason.TRUNCATED if cut else UpstreamReason.INVALID_ANSWER
+    return UpstreamFailed(f"empty answer, finish reason {finish_reason}", reason=reason)
 
 
 class Assembly:
@@ -91,7 +105,7 @@ class Assembly:
         if error:
             raise UpstreamFailed("an error in the stream")
         if refusal:
-            raise UpstreamFailed("the model refused")
+            raise UpstreamFailed("the model refused", reason=UpstreamReason.REFUSED)
         if piece is not None and not isinstance(piece, str):
             raise UpstreamFailed("a piece of another kind")
         self._usage = usage(counted) or self._usage
@@ -101,14 +115,14 @@ class Assembly:
     def answer(self) -> ChatAnswer:
         """The complete answer. Raises UpstreamFailed if it is empty."""
         if not self.text or self.finish_reason is None:
-            raise UpstreamFailed(f"empty answer, finish reason {self.finish_reason}")
+            raise _empty(self.finish_reason)
         return ChatAnswer(text=self.text, finish_reason=self.finish_reason, usage=self._usage)
 
     def _finish(self, finish_reason: Any) -> None:
         if finish_reason is None:
             return
         if finish_reason not in _COMPLETE:
-            raise UpstreamFailed(f"finish reason {finish_reason!r}")
+            raise _incomplete(finish_reason)
         self.finish_reason = finish_reason
 
     def _whole(self, piece: str) -> str:

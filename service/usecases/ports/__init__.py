@@ -4,6 +4,10 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.branches import Branches
+from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
+from service.usecases.ports.erasures import Erasures, FinalJob
+from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
     Clock,
@@ -58,8 +62,7 @@ from service.usecases.ports.records import (
     NewLogin,
     Page,
     Quota,
-    Session,
-    StoredMessage,
+    UpstreamCheck,
     UsageTotals,
     UserQuery,
     UserRow,
@@ -79,7 +82,6 @@ from service.usecases.ports.stores import (
     Leases,
     Links,
     Money,
-    Sessions,
     UsageReports,
 )
 from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
@@ -92,6 +94,7 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "Balances",
+    "Branches",
     "Breaker",
     "Catalog",
     "ChatAnswer",
@@ -103,10 +106,14 @@ __all__ = [
     "Deliveries",
     "DeliveryBell",
     "DeliveryQuery",
+    "DialogScope",
+    "Dialogs",
     "Doorbell",
     "Endpoints",
+    "Erasures",
     "Figures",
     "FiguresStore",
+    "FinalJob",
     "Followed",
     "FoundKey",
     "Idempotency",
@@ -143,13 +150,15 @@ __all__ = [
     "RunHandedBack",
     "Runs",
     "SendFailed",
-    "Session",
-    "Sessions",
-    "StoredMessage",
+    "SessionQuery",
     "Telemetry",
     "TestPaymentPage",
     "TestPayments",
+    "TrackQuery",
+    "Tracks",
+    "TutorConfigs",
     "Upstream",
+    "UpstreamCheck",
     "UsageReports",
     "UsageTotals",
     "UserQuery",

@@ -11,6 +11,7 @@ from service.usecases.ports.records import (
     ChatAnswer,
     ChatRequest,
     Quota,
+    UpstreamCheck,
 )
 
 T = TypeVar("T")
@@ -114,6 +115,12 @@ class Upstream(Protocol):
         The pieces make up the answer's text. What `show` raises ends the call.
         """
 
+    def check(self, upstream_model: str) -> UpstreamCheck:
+        """Ask for the list of models, within a few seconds and without a second try.
+
+        Raises UpstreamFailed with a `reason`, UpstreamTimeout. The outcome is no sign to anybody else.
+        """
+
 
 class Runs(Protocol):
     """The jobs that this process is running: keeps their leases and hears of their cancels."""
@@ -191,6 +198,9 @@ class Telemetry(Protocol):
     def streams_open(self, change: int) -> None:
         """So many more clients follow a job's events."""
 
+    def connection_refused(self, by: str) -> None:
+        """Somebody holds too many: `account`, `address` or `key` says whose limit it was."""
+
     def sockets_open(self, change: int) -> None:
         """So many more WebSockets are open."""
 
@@ -199,6 +209,12 @@ class Telemetry(Protocol):
 
     def link(self, outcome: str) -> None:
         """Of an end user to an account: `linked`, `removed`, or `refused` for a wrong code."""
+
+    def structured_answer(self, output_format: str, outcome: str) -> None:
+        """One that the model was asked for: `valid`, `failed`, or the reason why it can't be used."""
+
+    def upstream_check(self, outcome: str) -> None:
+        """Somebody asked whether the provider is there: `ok`, `no_model`, `timeout`, or the reason why not."""
 
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None: ...
 

@@ -34,31 +34,6 @@ class IdempotencyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A dialog of one account. `context` is the window that the next message continues."""
-
-    id: str
-    account_id: str
-    title: str
-    channel: str
-    context: tuple[ChatMessage, ...]
-    context_version: int
-    message_count: int
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    id: str
-    session_id: str
-    role: str
-    content: str
-    job_id: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One movement of one wallet, which `account_id` names. `amount` is the change of available + held, in the wallet's
     unit."""
@@ -242,6 +217,15 @@ class ChatRequest:
     request_id: str
     safety_id: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCheck:
+    """What came of asking the provider for its models: how long that took, whether the one asked about is there."""
+
+    seconds: float
+    has_model: bool
+    models: int
 
 
 @dataclass(frozen=True, slots=True)

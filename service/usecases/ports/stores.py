@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from service.domain.accounts import Account, Role
 from service.domain.billing import Unit, Wallet
 from service.domain.catalog import Assistant, ChatModel
-from service.domain.chat import ChatMessage
 from service.domain.jobs import Job, Outcome
 from service.domain.keys import ApiKey, Scope
 from service.domain.links import LinkCode
@@ -27,8 +26,6 @@ from service.usecases.ports.records import (
     Movement,
     NewLogin,
     Page,
-    Session,
-    StoredMessage,
     UsageTotals,
     UserQuery,
     UserRow,
@@ -202,25 +199,6 @@ class Jobs(Protocol):
 
     def count_by_status(self) -> dict[str, int]:
         """How many jobs are queued and running."""
-
-
-class Sessions(Protocol):
-    """Dialogs. One is named by its id and its account, or by its account alone: then it is the default one."""
-
-    def ensure(self, account_id: str, session_id: str | None, channel: str) -> Session:
-        """This session, created on first use."""
-
-    def find(self, account_id: str, session_id: str | None) -> Session | None: ...
-
-    def save_context(
-        self, account_id: str, session_id: str | None, channel: str, context: Sequence[ChatMessage]
-    ) -> None:
-        """Replace the saved context of the session; running jobs no longer add to it."""
-
-    def page(self, account_id: str, cursor: str | None, limit: int) -> Page[Session]: ...
-
-    def messages(self, session_id: str, limit: int) -> list[StoredMessage]:
-        """The newest messages of the session, oldest first."""
 
 
 class UsageReports(Protocol):

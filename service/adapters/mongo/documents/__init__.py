@@ -8,10 +8,11 @@ from service.adapters.mongo.documents.accounts import AccountDocument, KeyDocume
 from service.adapters.mongo.documents.chat import (
     AssistantDocument,
     JobDocument,
-    MessageDocument,
     ModelDocument,
-    SessionDocument,
 )
+from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
+from service.adapters.mongo.documents.erasures import ErasureDocument, SuccessorDocument
+from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument, TutorConfigDocument
 from service.adapters.mongo.documents.money import (
     CreditsDocument,
     IdempotencyDocument,
@@ -27,10 +28,13 @@ __all__ = [
     "AccountDocument",
     "AssistantDocument",
     "AuditDocument",
+    "BranchDocument",
+    "ChatDocument",
     "CreditsDocument",
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
+    "ErasureDocument",
     "FiguresDocument",
     "IdempotencyDocument",
     "JobDocument",
@@ -40,10 +44,14 @@ __all__ = [
     "LinkCodeDocument",
     "MessageDocument",
     "ModelDocument",
+    "ModuleDocument",
     "PaymentDocument",
     "RedeemCodeDocument",
     "SessionDocument",
+    "SuccessorDocument",
     "TestPaymentDocument",
+    "TrackDocument",
+    "TutorConfigDocument",
     "UsageDocument",
     "WalletDocument",
     "create_indexes",
@@ -58,7 +66,11 @@ DOCUMENTS = (
     LedgerDocument,
     JobDocument,
     SessionDocument,
+    ChatDocument,
+    BranchDocument,
     MessageDocument,
+    ErasureDocument,
+    SuccessorDocument,
     IdempotencyDocument,
     UsageDocument,
     AuditDocument,
@@ -72,6 +84,9 @@ DOCUMENTS = (
     TestPaymentDocument,
     ModelDocument,
     AssistantDocument,
+    TrackDocument,
+    ModuleDocument,
+    TutorConfigDocument,
 )
 
 

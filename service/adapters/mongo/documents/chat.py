@@ -1,4 +1,4 @@
-"""Jobs, sessions and messages, and what is on offer."""
+"""Jobs, and what is on offer."""
 
 from mongoengine import (
     BooleanField,
@@ -36,6 +36,9 @@ class JobDocument(Stored):
     id = StringField(primary_key=True)
     account_id = StringField(required=True)
     session_id = StringField()
+    chat_id = StringField()
+    exclusive = BooleanField()
+    fork = DictField()
     assistant = StringField(required=True)
     meter = StringField(required=True)
     channel = StringField(required=True)
@@ -70,6 +73,7 @@ class JobDocument(Stored):
     balance_after = LongField()
     finish_reason = StringField()
     error_code = StringField()
+    error_reason = StringField()
     external_user_id = StringField()
     actor_id = StringField()
     handed_back = IntField()
@@ -78,6 +82,8 @@ class JobDocument(Stored):
     locale = StringField()
     wallet_id = StringField(required=True)
     period_starts_at = DateTimeField()
+    output_format = StringField()
+    erased_at = DateTimeField()
 
     meta = {
         "collection": "jobs",
@@ -94,41 +100,12 @@ class JobDocument(Stored):
                 "fields": ["end_user_id", "status", "-created_at", "-id"],
                 "partialFilterExpression": {"end_user_id": {"$gt": ""}},
             },
+            # What is still to be erased of a session, or of an account with all its sessions.
+            ("account_id", "erased_at", "session_id", "finished_at"),
             {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
         ],
     }
-
-
-class SessionDocument(Stored):
-    """A dialog. `context` is bounded: the newest messages that the next question continues."""
-
-    id = StringField(primary_key=True)
-    account_id = StringField(required=True)
-    title = StringField()
-    channel = StringField(required=True)
-    context = EmbeddedDocumentListField(Message)
-    context_version = IntField(required=True)
-    message_count = IntField(required=True)
-    created_at = DateTimeField(required=True)
-    updated_at = DateTimeField(required=True)
-
-    meta = {"collection": "sessions", "indexes": [("account_id", "-updated_at", "-id")]}
-
-
-class MessageDocument(Stored):
-    """One message of a dialog, for good. `turn` orders the two messages of one job."""
-
-    id = StringField(primary_key=True)
-    session_id = StringField(required=True)
-    account_id = StringField(required=True)
-    job_id = StringField(required=True)
-    role = StringField(required=True)
-    content = StringField(required=True)
-    created_at = DateTimeField(required=True)
-    turn = IntField(required=True)
-
-    meta = {"collection": "messages", "indexes": [("session_id", "-created_at", "-turn")]}
 
 
 class ModelDocument(Stored):
@@ -157,5 +134,6 @@ class AssistantDocument(Stored):
     output_tokens = IntField(required=True)
     history_messages = IntField(required=True)
     meter = StringField(required=True)
+    response_format = StringField()
 
     meta = {"collection": "assistants"}

@@ -5,15 +5,16 @@ from typing import Any
 from flask import Response
 
 from service.api import events
+from service.api.answering import PATIENT_SECONDS, answer, answer_job, answered
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
-from service.api.blueprints.gateway.chat_schemas import After, JobList, Question, Wait
-from service.api.errors import JobFailed
-from service.api.headers import Preference, idempotency_key, preference
-from service.api.jobs import POLL_SECONDS, accepted, job_body, job_summary
+from service.api.blueprints.gateway.chat_schemas import JOB_OR_REPLY, After, JobList, Question, Reply, Wait
+from service.api.headers import idempotency_key
+from service.api.jobs import POLL_SECONDS, job_body, job_summary
 from service.api.quota import tell_quota
 from service.api.schemas import Accepted, Job, JobFilter
 from service.api.state import services
+from service.api.staying import streaming, waiting
 from service.domain.accounts import Actor
 from service.domain.chat import ChatMessage
 from service.domain.jobs import Job as DomainJob
@@ -25,6 +26,10 @@ from service.usecases.ports import JobQuery
 blueprint = ApiBlueprint("chat", __name__, url_prefix="/api/chat", description="Questions to the model")
 
 CHANNEL = "api"
+# Of a client that brings the whole conversation.
+CONVERSATION_CHANNEL = "bizlevel"
+CONVERSATION_ASSISTANT = "bizlevel"
+_REPLY = Reply()
 
 
 @blueprint.route("", methods=["POST"])
@@ -33,26 +38,27 @@ CHANNEL = "api"
 @takes_header("Prefer", "Idempotency-Key", "Last-Event-ID")
 @tells_quota
 @blueprint.arguments(Question)
-@blueprint.response(200, Job, description="The answer, if it came while the client waited")
+@blueprint.response(
+    200, JOB_OR_REPLY, example=Job.EXAMPLE, description="The answer, if it came while the client waited"
+)
 @blueprint.alt_response(200, schema=events.SCHEMA, content_type=events.MEDIA_TYPE, example=events.EXAMPLE, success=True)
 @blueprint.alt_response(202, schema=Accepted, description="Accepted: follow `pollUrl` or `eventsUrl`", success=True)
-def ask(question: dict[str, Any], *, actor: Actor) -> Any:
+def ask(question: dict[str, Any], *, actor: Actor) -> Response:
     """Ask the model
 
     Accepts the question and answers 202, or waits for the model: as long as `Prefer: wait=N` says (at most 55
     seconds), else as long as the API key or this installation says. With `Accept: text/event-stream` the answer is the
     job's event stream itself, as the model writes it, and names the job in `Location` and `X-Job-Id`. The balance is
     charged for a complete answer, or for the part that was shown before you cancelled it.
+
+    With `messages` instead of `message` the client brings the whole conversation: BizLevel's assistant answers its last
+    message, nothing of it is kept as a dialog, the reply is `{"message": {"role", "content"}}`, and it is waited for
+    55 seconds by default.
     """
     tell_quota(actor, question["user_id"])
-    wanted = preference()
-    seconds = wanted.seconds(_wait_seconds(actor))
-    job = services().jobs.submit(actor, _submission(question, actor))
-    if events.wants_events():
-        return events.follow(job, events.last_event_id())
-    if seconds > 0:
-        job = _wait(actor, job, seconds)
-    return _answer(actor, job, wanted, waited=seconds > 0)
+    if question["messages"] is not None and not events.wants_events():
+        return answer(actor, lambda: _submit(actor, question), _REPLY, _reply, wait_seconds=PATIENT_SECONDS)
+    return answer_job(actor, lambda: _submit(actor, question))
 
 
 @blueprint.route("/jobs", methods=["GET"])
@@ -76,7 +82,7 @@ def list_jobs(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<job_id>", methods=["GET"])
 @authenticated("owner", Scope.CHAT)
-@fails_with(404)
+@fails_with(404, 429)
 @blueprint.arguments(Wait, location="query")
 @blueprint.response(200, Job, description="The job as it is; a failed one has `error`")
 def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -84,7 +90,8 @@ def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[s
 
     With `?wait=N` the answer comes when the job is final, or after N seconds.
     """
-    job = services().jobs.wait(actor, job_id, query["wait"])
+    with waiting(actor, query["wait"]):
+        job = services().jobs.wait(actor, job_id, query["wait"])
     headers = {} if job.status.is_final else {"Retry-After": str(POLL_SECONDS)}
     return _body(job, actor), 200, headers
 
@@ -105,7 +112,7 @@ def cancel_job(*, actor: Actor, job_id: str) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<job_id>/events", methods=["GET"])
 @authenticated("owner", Scope.CHAT)
-@fails_with(404)
+@fails_with(404, 429)
 @takes_header("Last-Event-ID")
 @blueprint.arguments(After, location="query")
 @blueprint.response(
@@ -125,7 +132,12 @@ def follow_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> Response:
     """
     job = services().jobs.get(actor, job_id)
     after = query["after"]
-    return events.follow(job, events.last_event_id() if after is None else after)
+    return streaming(actor, lambda: events.follow(job, events.last_event_id() if after is None else after))
+
+
+def _submit(actor: Actor, question: dict[str, Any]) -> DomainJob:
+    make = _submission if question["messages"] is None else _conversation
+    return services().jobs.submit(actor, make(question, actor))
 
 
 def _submission(question: dict[str, Any], actor: Actor) -> Submission:
@@ -136,6 +148,8 @@ def _submission(question: dict[str, Any], actor: Actor) -> Submission:
         user_id=question["user_id"],
         assistant=question["assistant"],
         context=None if context is None else [ChatMessage(**item) for item in context],
+        session_id=question["session_id"],
+        chat_id=question["chat_id"],
         metadata=question["metadata"],
         callback_url=question["callback_url"],
         idempotency=idempotency_key(actor, question),
@@ -143,34 +157,24 @@ def _submission(question: dict[str, Any], actor: Actor) -> Submission:
     )
 
 
-def _wait_seconds(actor: Actor) -> int:
-    """How long a client that says nothing waits: as its key says, else as the installation does."""
-    if actor.key is not None and actor.key.wait_seconds is not None:
-        return actor.key.wait_seconds
-    return services().settings.chat_wait_seconds
+def _conversation(question: dict[str, Any], actor: Actor) -> Submission:
+    *before, last = (ChatMessage(**item) for item in question["messages"])
+    return Submission(
+        message=last.content,
+        channel=CONVERSATION_CHANNEL,
+        user_id=question["user_id"],
+        assistant=question["assistant"] or CONVERSATION_ASSISTANT,
+        context=before,
+        stateless=True,
+        metadata=question["metadata"],
+        callback_url=question["callback_url"],
+        idempotency=idempotency_key(actor, question),
+        stream=question["stream"] or events.wants_events(),
+    )
 
 
-def _wait(actor: Actor, job: DomainJob, seconds: int) -> DomainJob:
-    try:
-        return services().jobs.wait(actor, job.id, seconds)
-    except services().outages:
-        # It has been accepted, so an outage now must not look like a refusal: the client polls.
-        return job
-
-
-def _answer(actor: Actor, job: DomainJob, wanted: Preference, *, waited: bool) -> Any:
-    if not (waited and job.status.is_final):
-        response = accepted(job)
-        response.headers.update(_applied(wanted, accepted=True))
-        return response
-    if job.status is JobStatus.FAILED:
-        raise JobFailed(job)
-    return _body(job, actor), 200, _applied(wanted, accepted=False)
-
-
-def _applied(wanted: Preference, *, accepted: bool) -> dict[str, str]:
-    applied = wanted.applied(accepted=accepted)
-    return {} if applied is None else {"Preference-Applied": applied}
+def _reply(job: DomainJob) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": answered(job)}}
 
 
 def _body(job: DomainJob, actor: Actor) -> dict[str, Any]:

@@ -5,42 +5,23 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
 
-from service.api.fields import Input, Messages, Output
+from service.api import fields as fields_of_all
+from service.api.fields import Messages
+from service.api.fields import SnakeInput as WireInput
+from service.api.fields import SnakeOutput as WireOutput
 
 _COMMON: Messages = {"required": "required", "null": "not_null", "validator_failed": "invalid"}
 MAX_CONTENT_CHARACTERS = 400_000
 MAX_STOPS = 4
 MAX_STOP_CHARACTERS = 256
+__all__ = ["Content", "Number", "ResponseFormat", "Stop", "Unsupported", "WireInput", "WireOutput"]
 
 
-class WireOutput(Output):
-    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        if field_obj.data_key is None:
-            field_obj.data_key = field_name
-
-
-class WireInput(Input):
-    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        if field_obj.data_key is None:
-            field_obj.data_key = field_name
-
-
-class Number(fields.Field[float]):
+class Number(fields_of_all.Number):
     """A number between two inclusive limits."""
 
-    default_error_messages: Messages = {**_COMMON, "invalid": "not_number"}
-
     def __init__(self, least: int, most: int, **options: Any) -> None:
-        super().__init__(load_default=None, allow_none=True, **options)
-        self._least, self._most = least, most
-        self.SCHEMA = {"type": ["number", "null"], "minimum": least, "maximum": most}
-
-    def _deserialize(self, value: Any, *_args: Any, **_options: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.make_error("invalid")
-        if not self._least <= value <= self._most:
-            raise ValidationError(f"range:{self._least}:{self._most}")
-        return value
+        super().__init__(least, most, load_default=None, allow_none=True, **options)
 
 
 class Unsupported(fields.Field[None]):

@@ -1,0 +1,123 @@
+"""Sessions and their chats, as people keep them: list, begin, read, rename, archive."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from service.domain.accounts import Actor, Role
+from service.domain.dialogs import Chat, ChatKind, Dialog, DialogStatus, Message, Session
+from service.domain.errors import NotFound, RegistrationRequired, ValidationFailed
+from service.usecases import ports
+from service.usecases.owners import Owners, Party
+from service.usecases.places import NewSession, Places
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """A page of somebody's sessions, the one that was talked in last first."""
+
+    user_id: str | None = None
+    status: DialogStatus | None = None
+    track_id: str | None = None
+    cursor: str | None = None
+    limit: int = 20
+
+
+class DialogService:
+    def __init__(self, *, dialogs: ports.Dialogs, owners: Owners, places: Places, clock: ports.Clock) -> None:
+        self._dialogs = dialogs
+        self._owners = owners
+        self._places = places
+        self._clock = clock
+
+    def page(self, actor: Actor, wanted: SessionFilter) -> ports.Page[Session]:
+        """Raises Forbidden, NotFound."""
+        scope = self._scope(actor, wanted.user_id, "sessions.read")
+        query = ports.SessionQuery(scope, wanted.status, wanted.track_id, wanted.cursor, wanted.limit)
+        return self._dialogs.page(query)
+
+    def totals(self, actor: Actor, user_id: str | None) -> tuple[int, int]:
+        """How many sessions somebody has, and how many messages are in them. Raises Forbidden, NotFound."""
+        return self._dialogs.totals(self._scope(actor, user_id, "sessions.read"))
+
+    def create(self, actor: Actor, user_id: str | None, channel: str, wanted: NewSession) -> Dialog:
+        """Begin a session in which nothing is said yet. Raises Forbidden, NotFound."""
+        party = self._owners.party(actor, user_id, "session.create")
+        dialog = self._places.begin(party, channel, uuid4().hex, wanted)
+        self._dialogs.create(dialog)
+        return dialog
+
+    def session(self, actor: Actor, session_id: str, action: str = "session.read") -> Session:
+        """Raises NotFound, and Forbidden if it is somebody else's."""
+        session = self._dialogs.session(session_id)
+        if session is None:
+            raise NotFound("session")
+        named = (session.account_id, session.external_user_id, action)
+        self._owners.check(actor, *named, end_user_id=session.end_user_id, session_id=session_id)
+        return session
+
+    def chat(self, actor: Actor, chat_id: str, action: str = "session.read") -> Chat:
+        """Raises as `session` does."""
+        chat = self._dialogs.chat(chat_id)
+        if chat is None:
+            raise NotFound("chat")
+        self.session(actor, chat.session_id, action)
+        return chat
+
+    def messages(self, actor: Actor, chat_id: str, cursor: str | None, limit: int) -> ports.Page[Message]:
+        """The newest messages of a chat, oldest first; the next page has those before them. Raises as `session`."""
+        return self._dialogs.messages(self.chat(actor, chat_id), cursor, limit)
+
+    def rename(self, actor: Actor, session_id: str, title: str) -> Session:
+        """Raises ValidationFailed if the title is blank, and as `session` does."""
+        if not title.strip():
+            raise ValidationFailed(details={"title": ["not_empty"]})
+        self.session(actor, session_id, "session.rename")
+        return _found(self._dialogs.rename(session_id, title.strip()))
+
+    def set_status(self, actor: Actor, session_id: str, status: DialogStatus) -> Session:
+        """Not for guests. Raises RegistrationRequired, and as `session` does."""
+        if actor.role is Role.GUEST:
+            raise RegistrationRequired()
+        self.session(actor, session_id, "session.status")
+        return _found(self._dialogs.set_status(session_id, status))
+
+    def chats(self, actor: Actor, session_id: str, cursor: str | None, limit: int) -> ports.Page[Chat]:
+        self.session(actor, session_id)
+        return self._dialogs.chats(session_id, cursor, limit)
+
+    def add_chat(self, actor: Actor, session_id: str, title: str) -> Chat:
+        """One more chat of a session."""
+        session, now = self.session(actor, session_id, "chat.create"), self._clock.now()
+        return self._dialogs.add_chat(
+            Chat(
+                id=uuid4().hex,
+                session_id=session.id,
+                account_id=session.account_id,
+                created_at=now,
+                updated_at=now,
+                kind=ChatKind.EXTRA,
+                title=title,
+                end_user_id=session.end_user_id,
+            )
+        )
+
+    def set_chat_status(self, actor: Actor, chat_id: str, status: DialogStatus) -> Chat:
+        chat = self.chat(actor, chat_id, "chat.status")
+        changed = self._dialogs.set_chat_status(chat.id, status)
+        if changed is None:
+            raise NotFound("chat")
+        return changed
+
+    def _scope(self, actor: Actor, user_id: str | None, action: str) -> ports.DialogScope:
+        return scope_of(self._owners.party(actor, user_id, action))
+
+
+def scope_of(party: Party) -> ports.DialogScope:
+    """What a party sees of the sessions of its account."""
+    return ports.DialogScope(party.account_id, party.end_user_id)
+
+
+def _found(session: Session | None) -> Session:
+    if session is None:
+        raise NotFound("session")
+    return session
