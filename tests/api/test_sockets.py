@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from pymongo.database import Database
 from pymongo.errors import ConnectionFailure
 
 from service.api.app import create_app
-from service.api.sockets import frames
+from service.api.sockets import frames, registry
 from service.api.sockets import talk as talks
 from service.api.sockets.connection import Connection
 from service.api.sockets.frames import Frame
@@ -142,6 +142,18 @@ def test_a_socket_that_comes_while_the_process_ends_is_told_to_leave(app: Flask)
         with sockets.holding(talk):
             assert talk(AT_ONCE) == talks.GOING_AWAY
     assert line.sent == []
+
+
+def test_who_waits_too_long_for_a_turn_is_told_to_come_later(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "ARRIVAL_SECONDS", 0.05)
+    sockets, line = OpenSockets(), Line()
+    with ExitStack() as others, app.test_request_context("/ws"):
+        for _ in range(registry.ARRIVALS_AT_ONCE):
+            others.enter_context(sockets.arriving())
+        assert OwnDialog(line, None, None, None)(sockets.arriving()) == talks.LATER
+        others.close()
+        with sockets.arriving():
+            assert [frame["code"] for frame in line.sent] == ["OVERLOADED"]
 
 
 def test_who_one_is_is_looked_up_in_turn(app: Flask, user: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def _hold(line: Line, talk: Talk) -> None:
     log.info("socket opened")
     try:
         with sockets.holding(talk):
-            code = talk(sockets.arriving)
+            code = talk(sockets.arriving())
             line.close(code)
             log.info("closing socket", code=code)
     except (ConnectionClosed, OSError) as end:

@@ -77,8 +77,7 @@ class Talk:
 
     def __call__(self, arriving: AbstractContextManager[object]) -> int:
         """Talk until somebody ends it; the code to close with. Who it is is looked up while `arriving`."""
-        with arriving:
-            refusal = None if self._leaving else self._attempt(self.greet)
+        refusal = self._attempt(partial(self._arrive, arriving))
         if refusal is not None:
             return LATER if STATUSES[refusal.code] >= HTTPStatus.TOO_MANY_REQUESTS else POLICY
         named_until = time.monotonic() + NAMELESS_SECONDS
@@ -95,6 +94,11 @@ class Talk:
     @property
     def _needs_name(self) -> bool:
         return not (self.caller.is_known or self.container.settings.allow_guests)
+
+    def _arrive(self, arriving: AbstractContextManager[object]) -> None:
+        with arriving:
+            if not self._leaving:
+                self.greet()
 
     def greet(self) -> None:
         """See who has come, and count them (`admit`). What this raises is told, and ends the socket."""
