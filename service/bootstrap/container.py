@@ -34,6 +34,7 @@ from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
 from service.usecases.erase import EraseService
+from service.usecases.export import ExportService
 from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
@@ -44,6 +45,7 @@ from service.usecases.owners import Owners
 from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
+from service.usecases.search import SearchService
 from service.usecases.talks import TalkService
 from service.usecases.tracks import TrackService
 from service.usecases.tutor import TutorService
@@ -72,6 +74,8 @@ class Container:
     contexts: ContextService
     dialogs: DialogService
     branches: BranchService
+    search: SearchService
+    export: ExportService
     erase: EraseService
     billing: BillingService
     admin: AdminService
@@ -168,6 +172,10 @@ def build(settings: Settings) -> Container:
             jobs=jobs,
             job_store=outside.jobs,
             history_messages=settings.max_history_length,
+        ),
+        search=SearchService(owners=owners, search=outside.search),
+        export=ExportService(
+            dialogs=dialogs, store=outside.dialogs, transcripts=outside.transcripts, clock=outside.clock
         ),
         erase=erase,
         billing=BillingService(

@@ -29,7 +29,9 @@ from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.search import MongoSearch
 from service.adapters.mongo.tracks import MongoTracks
+from service.adapters.mongo.transcripts import MongoTranscripts
 from service.adapters.mongo.tutor_configs import MongoTutorConfigs
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
@@ -71,6 +73,8 @@ class Outside:
     jobs: ports.Jobs
     dialogs: ports.Dialogs
     branches: ports.Branches
+    search: ports.Search
+    transcripts: ports.Transcripts
     erasures: ports.Erasures
     catalog: ports.Catalog
     reports: MongoReports
@@ -134,6 +138,8 @@ def connect(settings: Settings) -> Outside:
         jobs=jobs,
         dialogs=MongoDialogs(transactions),
         branches=MongoBranches(transactions),
+        search=MongoSearch(),
+        transcripts=MongoTranscripts(),
         erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),

@@ -67,6 +67,7 @@ from service.usecases.ports.records import (
     UserQuery,
     UserRow,
 )
+from service.usecases.ports.search import Search
 from service.usecases.ports.stores import (
     Accounts,
     AlreadyDone,
@@ -85,6 +86,7 @@ from service.usecases.ports.stores import (
     UsageReports,
 )
 from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
+from service.usecases.ports.transcripts import Transcripts
 
 __all__ = [
     "Accounts",
@@ -149,6 +151,7 @@ __all__ = [
     "RunCancelled",
     "RunHandedBack",
     "Runs",
+    "Search",
     "SendFailed",
     "SessionQuery",
     "Telemetry",
@@ -156,6 +159,7 @@ __all__ = [
     "TestPayments",
     "TrackQuery",
     "Tracks",
+    "Transcripts",
     "TutorConfigs",
     "Upstream",
     "UpstreamCheck",
