@@ -73,9 +73,9 @@ _PAYMENT_SCHEMA = {
             "type": "object",
             "required": ["required", "available", "held", "topUpUrl"],
             "properties": {
-                "required": {"type": "integer", "description": "Tokens that the request needs at least."},
-                "available": {"type": "integer", "description": "Tokens that can be spent now."},
-                "held": {"type": "integer", "description": "Tokens reserved for running questions."},
+                "required": {"type": "integer", "description": "Tokens, or credits, that the request needs at least."},
+                "available": {"type": "integer", "description": "How many can be spent now."},
+                "held": {"type": "integer", "description": "How many are reserved for running questions."},
                 "topUpUrl": {"type": "string", "description": "Where a person pays."},
             },
         },

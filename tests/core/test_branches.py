@@ -12,11 +12,10 @@ from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from service.domain import dialogs as domain
 from service.domain.accounts import Actor
-from service.domain.billing import charge
 from service.domain.chat import Usage
 from service.domain.dialogs import Message
 from service.domain.errors import Forbidden, InvalidMessage, JobRunning, NotFound, ValidationFailed
-from service.domain.jobs import Job, JobStatus, Outcome, failed
+from service.domain.jobs import Job, JobStatus, Outcome, charge_for, failed
 from service.usecases import branches
 from service.usecases.branches import Repeat
 from service.usecases.places import NewSession
@@ -389,7 +388,7 @@ class Dialogs(RuleBasedStateMachine):
         assert claimed is not None
         usage = Usage(prompt_tokens=1, completion_tokens=1)
         text = f"answer {len(self.nodes)}"
-        cost = charge(usage, claimed.weights, claimed.hold_tokens)
+        cost = charge_for(claimed, usage)
         outcome = Outcome(JobStatus.SUCCEEDED, cost, text, usage, "stop") if answered else failed("X")
         assert self.world.container.run._money.settle(claimed, outcome, 20) is not None
         if answered:
