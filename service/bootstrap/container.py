@@ -116,6 +116,7 @@ def build(settings: Settings) -> Container:
         dialogs=dialogs,
         jobs=jobs,
         writer=outside.answer_writer,
+        telemetry=outside.metrics,
         clock=outside.clock,
         outages=OUTAGES,
     )

@@ -41,6 +41,7 @@ class EraseService:
         dialogs: DialogService,
         jobs: JobService,
         writer: ports.AnswerWriter,
+        telemetry: ports.Telemetry,
         clock: ports.Clock,
         outages: tuple[type[Exception], ...],
     ) -> None:
@@ -49,6 +50,7 @@ class EraseService:
         self._dialogs = dialogs
         self._jobs = jobs
         self._writer = writer
+        self._telemetry = telemetry
         self._clock = clock
         self._outages = outages
 
@@ -71,10 +73,9 @@ class EraseService:
     def account(self, account_id: str) -> None:
         """Delete an account, which the caller has a right to. Raises NotFound, and ValidationFailed if it is the last
         admin's."""
-        erasure = self._accounts.begin(account_id)
+        erasure = self._begin_account(account_id)
         if erasure is None:
             raise NotFound("account")
-        log.info("account deleted", account_id=account_id)
         self.first_piece(erasure)
 
     def first_piece(self, erasure: Erasure) -> None:
@@ -87,8 +88,7 @@ class EraseService:
     def __call__(self) -> None:
         """A round of upkeep: some pieces of what is due."""
         for account_id in self._accounts.expired_guests(GUESTS_BATCH):
-            if self._accounts.begin(account_id, expired_guest=True) is not None:
-                log.info("guest's time is over", account_id=account_id)
+            self._begin_account(account_id, expired_guest=True)
         for _ in range(ROUND_PIECES):
             erasure = self._erasures.claim(LOOK_SECONDS)
             if erasure is None:
@@ -110,7 +110,15 @@ class EraseService:
     def _begin(self, session: Session) -> Erasure | None:
         erasure = self._erasures.begin(session, uuid4().hex)
         if erasure is not None:
+            self._telemetry.deleted("session")
             log.info("session deleted", session_id=session.id, account_id=session.account_id)
+        return erasure
+
+    def _begin_account(self, account_id: str, *, expired_guest: bool = False) -> Erasure | None:
+        erasure = self._accounts.begin(account_id, expired_guest=expired_guest)
+        if erasure is not None:
+            self._telemetry.deleted("account")
+            log.info("account deleted", account_id=account_id, expired_guest=expired_guest)
         return erasure
 
     def _piece(self, erasure: Erasure) -> bool:
@@ -125,6 +133,8 @@ class EraseService:
             self._jobs.stop(job)
         erased, found = self._erase_jobs(erasure)
         if messages or erased:
+            self._telemetry.erased("messages", messages)
+            self._telemetry.erased("jobs", erased)
             log.info("piece erased", erasure_id=erasure.id, messages=messages, jobs=erased)
         return more or erased == found == JOBS_BATCH
 
@@ -135,7 +145,7 @@ class EraseService:
             self._begin(session)
         end_users = self._accounts.end_users(account_id, SESSIONS_BATCH)
         for end_user_id in end_users:
-            self._accounts.begin(end_user_id)
+            self._begin_account(end_user_id)
         removed = self._accounts.remove_belongings(account_id, MESSAGES_BATCH)
         return bool(sessions or end_users or removed)
 

@@ -6,7 +6,7 @@ import pytest
 from requests import ConnectionError as Disconnected
 
 from tests.core.checker import check_money
-from tests.stack.stack import StackUnderTest, eventually
+from tests.stack.stack import PASSWORD, StackUnderTest, eventually
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 WORKER_POINTS = [
@@ -28,6 +28,13 @@ ERASE_POINTS = [
     "erasures.begin:after",
     "erasures.remove_messages:after",
     "erasures.erase_jobs:before",
+]
+FAREWELL_POINTS = [
+    "account_erasures.begin:before",
+    "transaction.commit:before",
+    "account_erasures.begin:after",
+    "erasures.begin:after",
+    "account_erasures.remove_belongings:after",
 ]
 WEB_POINTS = ["transaction.commit:before", "money.reserve:after", "doorbell.ring:after"]
 
@@ -133,4 +140,25 @@ def test_web_process_dies_while_it_deletes(mortal: StackUnderTest, point: str) -
     eventually(lambda: mortal.db.jobs.count_documents({"_id": {"$in": job_ids}, "erased_at": None}) == 0)
     eventually(lambda: mortal.db.messages.count_documents({"session_id": session_id}) == 0)
     assert mortal.db.jobs.count_documents({"prompt.content": question}) == 0
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", FAREWELL_POINTS)
+def test_web_process_dies_while_an_account_leaves(mortal: StackUnderTest, point: str) -> None:
+    person = mortal.register()
+    job_id = person.submit(f"tamarisk, {point}")
+    person.final(job_id)
+    mortal.crash_file.write_text(point)
+    with pytest.raises(Disconnected):
+        person.call("DELETE", "/api/auth/me", json={"password": PASSWORD})
+    assert not mortal.crash_file.exists()
+
+    eventually(lambda: mortal.register())
+    again = person.call("DELETE", "/api/auth/me", json={"password": PASSWORD})
+
+    is_deleted = point not in ("account_erasures.begin:before", "transaction.commit:before")
+    assert again.status_code == (401 if is_deleted else 200), again.text
+    eventually(lambda: mortal.db.jobs.count_documents({"_id": job_id, "erased_at": None}) == 0)
+    eventually(lambda: mortal.db.sessions.count_documents({"account_id": person.account_id}) == 0)
+    eventually(lambda: mortal.db.messages.count_documents({"account_id": person.account_id}) == 0)
     check_money(mortal.db)
