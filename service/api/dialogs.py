@@ -77,7 +77,7 @@ class ChatView(Output):
     session_id = fields.String(required=True)
     title = fields.String(required=True)
     kind = fields.String(required=True, metadata={"enum": list(ChatKind)})
-    module_id = fields.String()
+    module_id = fields.String(required=True, allow_none=True, metadata={"description": "Of a module's chat."})
     status = fields.String(required=True, metadata={"enum": list(DialogStatus)})
     message_count = fields.Integer(required=True)
     created_at = Moment(required=True)

@@ -21,6 +21,7 @@ EXAMPLE_CHAT: dict[str, Any] = {
     "session_id": EXAMPLE_ID,
     "title": "Планирование",
     "kind": "extra",
+    "module_id": None,
     "status": "active",
     "message_count": 2,
     "created_at": EXAMPLE_TIME,
@@ -35,7 +36,7 @@ class Chat(SnakeOutput):
     session_id = fields.String(required=True)
     title = fields.String(required=True)
     kind = fields.String(required=True, metadata={"enum": list(ChatKind)})
-    module_id = fields.String(allow_none=True, metadata={"description": "Of a module's chat."})
+    module_id = fields.String(required=True, allow_none=True, metadata={"description": "Of a module's chat."})
     status = fields.String(required=True, metadata={"enum": list(DialogStatus)})
     message_count = fields.Integer(required=True)
     created_at = Moment(required=True)
