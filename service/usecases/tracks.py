@@ -91,11 +91,17 @@ class TrackService:
         return self._owned_module(actor, module_id, "module.read")
 
     def complete(self, actor: Actor, module_id: str) -> TrackWithModules:
-        """The module is done: its track's progress moves, and at 100 the track is completed. Twice is once."""
+        """The module is done: its track's progress moves, and at 100 the track is completed. Twice is once.
+
+        Raises NotFound too if another plan took the module away at the same moment.
+        """
         track, module = self._owned_module(actor, module_id, "module.complete")
         if self._tracks.complete(track, module):
             log.info("module completed", track_id=track.id, module_id=module.id)
-        return self._now(track)
+        found = self._now(track)
+        if all(each.id != module_id for each in found.modules):
+            raise NotFound("module")
+        return found
 
     def _owned_module(self, actor: Actor, module_id: str, action: str) -> tuple[Track, Module]:
         module = self._tracks.module(module_id)

@@ -75,6 +75,7 @@ def _job_data(job: Job, end_user: str | None) -> dict[str, Any]:
         "userId": end_user or job.account_id,
         "status": job.status.value,
         "message": job.answer if job.is_answered else None,
+        "result": job.result,
         "model": job.model,
         "tokensUsed": None if job.usage is None else job.usage.total_tokens,
         "charged": job.charged,

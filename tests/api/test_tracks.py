@@ -140,6 +140,22 @@ def test_a_program_names_its_end_user(program: Program, program_for: Callable[..
     assert program_for(user, ["billing:read"]).get(path).status_code == 403
 
 
+def test_a_module_is_completed(user: Caller, register: NewCaller, container: Container) -> None:
+    track_id = user.post(TRACKS, TRACK).json["id"]
+    first, second = container.tracks.adopt(as_actor(user), track_id, plan_of("a", "b")).modules
+    for body in ({"module_id": first.id}, {"moduleId": first.id}):
+        done = user.post("/api/ai/module-complete", body)
+        assert done.status_code == 200, done.text
+        assert (done.json["module"]["id"], done.json["module"]["status"]) == (first.id, "completed")
+        assert (done.json["track"]["id"], done.json["track"]["progress"]) == (track_id, 50)
+    assert register().post("/api/ai/module-complete", {"module_id": second.id}).status_code == 403
+    assert user.post("/api/ai/module-complete", {"module_id": second.id}).json["track"]["status"] == "completed"
+    assert user.post("/api/ai/module-complete", {"module_id": "unknown"}).status_code == 404
+    for bad in ({}, {"module_id": 5}, {"module_id": ""}):
+        refused = user.post("/api/ai/module-complete", bad)
+        assert (refused.status_code, list(refused.json["details"])) == (400, ["module_id"])
+
+
 def test_a_strangers_track_is_403(user: Caller, register: NewCaller, admin: Caller) -> None:
     path = f"{TRACKS}/{user.post(TRACKS, TRACK).json['id']}"
     stranger = register()

@@ -59,7 +59,7 @@ def last(ended: Ended, language: str) -> str:
     if job.status is JobStatus.FAILED:
         code = job.error_code if job.error_code in STATUSES else InternalError.code
         message = text(language, f"{code}.message", seconds=_RETRY_SECONDS)
-        return _frame("error", {"message": message, "code": code, "jobId": job.id})
+        return _frame("error", {"message": message, "code": code, "reason": job.error_reason, "jobId": job.id})
     usage = None if job.usage is None else _USAGE.dump(job.usage)
     return _frame("done", {"jobId": job.id, "sessionId": job.session_id, "usage": usage})
 
