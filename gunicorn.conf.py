@@ -18,9 +18,11 @@ bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT') or '8000
 # gevent, with its own errors in our shape, and waiting clients let go when it stops.
 worker_class = "service.api.gunicorn_worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
-worker_connections = 2000
+# Open sockets, streams and requests of one process; beyond it new connections wait to be accepted.
+worker_connections = int(os.environ.get("WORKER_CONNECTIONS") or 10_000)
 
 graceful_timeout = 30
+# Of a process that hangs, and of a client that neither sends the rest of its request nor reads its answer.
 timeout = 60
 keepalive = 15
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import requests
 from openai import OpenAI
 
-from bench import load, streaming, waiting
+from bench import idle, load, streaming, waiting
 from devstack.parts import Web
 from devstack.stack import Stack
 
@@ -19,6 +19,8 @@ ACCOUNTS = 64
 TOKENS_EACH = 1_000_000_000
 UPSTREAM_DELAY_SECONDS = 0.2
 DRAIN_TIMEOUT_SECONDS = 120
+IDLE_SOCKETS, IDLE_STREAMS = 5_000, 2_000
+KIB, MIB = 1024, 1024 * 1024
 
 
 class BareWeb(Web):
@@ -129,6 +131,38 @@ class Bench:
             f"p50 / p99, {count} waiting; {answered} answered",
         )
 
+    def idle(self) -> None:
+        """Short requests while thousands of sockets, and then streams too, are open on the one web process."""
+        web = self._stack.web
+        self._short_requests("nothing open")
+        empty = idle.resident_bytes(web.url)
+        heads = [idle.SOCKET_HEAD.format(token=self._tokens[n % ACCOUNTS]) for n in range(IDLE_SOCKETS)]
+        with idle.idling(web.port, heads) as sitters:
+            with_sockets = self._grown(empty, IDLE_SOCKETS, "idle sockets")
+            self._stack.upstream.rule(contains="wait for me", hold="gate")
+            job_ids = [self._submit("wait for me", stream=True) for _ in range(20)]
+            heads = [idle.STREAM_HEAD.format(job_id=job_id, token=self._tokens[0]) for job_id in job_ids]
+            with idle.idling(web.port, heads * (IDLE_STREAMS // len(heads))) as readers:
+                self._grown(with_sockets, IDLE_STREAMS, "idle streams beside them")
+            self._stack.upstream.release("gate")
+        self._stack.upstream.clear()
+        _row("connections that stayed", f"{sitters.left} / {readers.left}", "sockets / streams")
+
+    def _grown(self, before: int, count: int, what: str) -> int:
+        """Rows about the process with so many more connections; its memory now."""
+        now = idle.resident_bytes(self._stack.web.url)
+        _row(
+            "memory (RSS), MiB",
+            f"{before / MIB:.0f} -> {now / MIB:.0f}",
+            f"{count} {what}: {(now - before) / count / KIB:.1f} KiB each",
+        )
+        self._short_requests(f"{count} {what}")
+        return now
+
+    def _short_requests(self, beside: str) -> None:
+        times = waiting.percentiles(waiting.short_request_milliseconds(self._stack.web.url, self._tokens[0], 500))
+        _row("short request, ms", f"{times[0]:.1f} / {times[1]:.1f}", f"p50 / p99, {beside}")
+
     def _load(self, url: str, *, wait: bool = False) -> load.Load:
         return load.run(
             f"{url}/api/chat",
@@ -159,9 +193,9 @@ class Bench:
         reply.raise_for_status()
         return str(reply.json()["token"])
 
-    def _submit(self, message: str) -> str:
-        headers = {"Authorization": f"Bearer {self._tokens[0]}"}
-        reply = requests.post(f"{self._stack.web.url}/api/chat", json={"message": message}, headers=headers, timeout=10)
+    def _submit(self, message: str, *, stream: bool = False) -> str:
+        headers, body = {"Authorization": f"Bearer {self._tokens[0]}"}, {"message": message, "stream": stream}
+        reply = requests.post(f"{self._stack.web.url}/api/chat", json=body, headers=headers, timeout=10)
         return str(reply.json()["jobId"])
 
 
@@ -177,6 +211,10 @@ def main() -> int:
             "job_lease_seconds": "30",
             "max_queue_length": "1000000",
             "upkeep_interval_seconds": "1",
+            "max_connections_per_account": "0",
+            # As a deployment has them.
+            "socket_ping_seconds": "25",
+            "job_deadline_seconds": "90",
         }
         with Stack(directory, workers=1, **settings) as stack:
             bench = Bench(stack, directory, seconds=options.seconds, connections=options.connections)
@@ -187,6 +225,7 @@ def main() -> int:
                 bench.added_latency,
                 bench.first_pieces,
                 bench.waiters,
+                bench.idle,
             )
             for measure in measurements:
                 if options.only in (None, measure.__name__):

@@ -22,6 +22,7 @@ def quick_settings(mongo: MongoServer, redis: RedisServer, upstream: UpstreamSer
         "argon2_parallelism": "1",
         "rate_limit_per_minute": "100000",
         "key_rate_limit_per_minute": "100000",
+        "max_connections_per_account": "1000",
         "rate_limit_ms": "100",
         "socket_ping_seconds": "1",
         "job_lease_seconds": "3",

@@ -1,4 +1,4 @@
-"""The settings of payments: who takes them, what tokens cost, and what receipts say. Part of `service.settings`."""
+"""The settings of payments: who takes them, what is bought costs, and what receipts say. Part of `service.settings`."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from service.domain.payments import Price
+from service.domain.billing import Unit
+from service.domain.payments import MINOR_UNITS, Price
 
 # As YooKassa's API has them: https://yookassa.ru/developers/payment-acceptance/receipts/54fz/yoomoney/parameters-values
 PaymentMode = Literal["full_prepayment", "partial_prepayment", "advance", "full_payment"]
@@ -18,6 +19,7 @@ class PaymentSettings(BaseSettings):
     payment_recheck_seconds: float = Field(default=30.0, gt=0, le=3600)
     payment_sweep_seconds: float = Field(default=10.0, gt=0, le=3600)
     topup_tokens_per_ruble: int = Field(default=10_000, ge=1, le=10**9)
+    topup_credit_kopecks: int = Field(default=500, ge=1, le=10**6)
     topup_min_rubles: int = Field(default=10, ge=1, le=10**6)
     topup_max_rubles: int = Field(default=50_000, ge=1, le=10**6)
 
@@ -32,8 +34,13 @@ class PaymentSettings(BaseSettings):
     receipt_payment_mode: PaymentMode = "full_prepayment"
 
     @property
-    def price(self) -> Price:
-        return Price(self.topup_tokens_per_ruble, self.topup_min_rubles, self.topup_max_rubles)
+    def prices(self) -> dict[Unit, Price]:
+        """What each unit costs."""
+        limits = self.topup_min_rubles, self.topup_max_rubles
+        return {
+            Unit.TOKENS: Price(self.topup_tokens_per_ruble, MINOR_UNITS, *limits),
+            Unit.CREDITS: Price(1, self.topup_credit_kopecks, *limits),
+        }
 
     @property
     def notification_networks(self) -> list[IPv4Network | IPv6Network]:
@@ -57,6 +64,8 @@ class PaymentSettings(BaseSettings):
             raise ValueError("YOOKASSA_API_URL must begin with https://: the secret key goes there")
         if self.topup_min_rubles > self.topup_max_rubles:
             raise ValueError("TOPUP_MIN_RUBLES is more than TOPUP_MAX_RUBLES")
+        if self.prices[Unit.CREDITS].least > self.prices[Unit.CREDITS].most:
+            raise ValueError("TOPUP_CREDIT_KOPECKS: no number of credits costs between the least and the most rubles")
         try:
             self.notification_networks  # noqa: B018 - for its error
         except ValueError as error:

@@ -88,6 +88,8 @@ class Settings(PaymentSettings):
     max_open_jobs: int = Field(default=0, ge=0)
     key_max_open_jobs: int = Field(default=0, ge=0)
     model_max_open_jobs: int = Field(default=0, ge=0)
+    max_connections_per_account: int = Field(default=100, ge=0)
+    key_max_connections: int = Field(default=1000, ge=0)
     rate_limit_ms: int = Field(default=3000, ge=1, le=3_600_000)
     allowed_origins: str = ""
     socket_ping_seconds: float = Field(default=25.0, gt=0, le=600)

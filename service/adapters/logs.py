@@ -14,6 +14,8 @@ import structlog
 
 # An API key may be part of a path, and a path part of what a library says.
 _KEY = re.compile(r"tm_[A-Za-z0-9_-]{20,}")
+# Nor what a browser puts into the address of a WebSocket, or a client into a header that is broken.
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 def configure(level: str, service_name: str) -> None:
@@ -60,8 +62,8 @@ def configure(level: str, service_name: str) -> None:
 
 
 def masked(text: str) -> str:
-    """The text without API keys."""
-    return _KEY.sub("tm_***", text)
+    """The text without API keys and tokens."""
+    return _TOKEN.sub("eyJ***", _KEY.sub("tm_***", text))
 
 
 def _masked_line(_logger: object, _method: str, line: Any) -> str:

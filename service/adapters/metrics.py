@@ -25,6 +25,7 @@ RESPONSE_BYTES = Histogram("http_response_size_bytes", "Size of response bodies"
 JOBS_ACCEPTED = Counter("chat_jobs_accepted_total", "Accepted jobs", ("channel", "model"))
 JOBS_FINAL = Counter("chat_jobs_total", "Final jobs", ("channel", "outcome"))
 JOB_SECONDS = Histogram("chat_job_seconds", "From acceptance to the final state", ("outcome",), buckets=_SECONDS)
+CHARGED = Counter("chat_charged_total", "What final jobs cost, in the unit of their meter", ("meter",))
 TOKENS = Counter("llm_tokens_total", "Tokens that the provider counted", ("model", "type"))
 CALL_SECONDS = Histogram("llm_request_duration_seconds", "Time of one provider call", ("model",), buckets=_SECONDS)
 CALL_ERRORS = Counter("llm_errors_total", "Failed provider calls", ("model", "code"))
@@ -35,6 +36,7 @@ FIRST_SHOWN_SECONDS = Histogram(
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 SOCKETS_OPEN = Gauge("sockets_open", "WebSockets that are open", multiprocess_mode="livesum")
+CONNECTIONS_REFUSED = Counter("connections_refused_total", "Connections beyond somebody's limit", ("by",))
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
@@ -58,6 +60,7 @@ class Metrics:
 
     def job_final(self, job: Job) -> None:
         JOBS_FINAL.labels(job.channel, job.status.value).inc()
+        CHARGED.labels(job.meter).inc(job.charged)
         if job.finished_at is not None:
             JOB_SECONDS.labels(job.status.value).observe((job.finished_at - job.created_at).total_seconds())
         if job.usage is not None:
@@ -70,6 +73,9 @@ class Metrics:
 
     def streams_open(self, change: int) -> None:
         STREAMS_OPEN.inc(change)
+
+    def connection_refused(self, by: str) -> None:
+        CONNECTIONS_REFUSED.labels(by).inc()
 
     def sockets_open(self, change: int) -> None:
         SOCKETS_OPEN.inc(change)

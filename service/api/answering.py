@@ -10,6 +10,7 @@ from service.api.errors import JobFailed
 from service.api.headers import MAX_WAIT_SECONDS, Preference, preference
 from service.api.jobs import accepted
 from service.api.state import services
+from service.api.staying import waiting
 from service.domain.accounts import Actor
 from service.domain.errors import JobCancelled
 from service.domain.jobs import Job, JobStatus
@@ -18,15 +19,20 @@ from service.domain.jobs import Job, JobStatus
 PATIENT_SECONDS = MAX_WAIT_SECONDS
 
 
-def answer(actor: Actor, job: Job, schema: Schema, body: Callable[[Job], Any], *, wait_seconds: int) -> Response:
-    """Wait as long as the client prefers, or `wait_seconds` if it says nothing, and answer as far as the job got.
+def answer(
+    actor: Actor, submit: Callable[[], Job], schema: Schema, body: Callable[[Job], Any], *, wait_seconds: int
+) -> Response:
+    """Submit, wait as long as the client prefers, else `wait_seconds`, and answer as far as the job got.
 
-    `body` is what `schema` makes the answer of. Raises JobFailed for a job that failed while the client waited.
+    `body` is what `schema` makes the answer of. Raises JobFailed for a job that failed while the client waited, and
+    RateLimited before anything is submitted if too many of the actor's requests wait already.
     """
     wanted = preference()
     seconds = wanted.seconds(wait_seconds)
-    if seconds > 0:
-        job = _wait(actor, job, seconds)
+    with waiting(actor, seconds):
+        job = submit()
+        if seconds > 0:
+            job = _wait(actor, job, seconds)
     if not (seconds > 0 and job.status.is_final):
         response = accepted(job)
         response.headers.update(_applied(wanted, accepted=True))

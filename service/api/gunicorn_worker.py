@@ -16,6 +16,7 @@ from uuid import uuid4
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from service.api import file_limit
 from service.api.sockets.registry import sockets_of
 from service.api.state import container_of
 from service.domain.texts import DEFAULT_LOCALE, text
@@ -30,6 +31,11 @@ class Worker(GeventWorker):
         super().__init__(*args, **kwargs)
         # Connections without a request, and the time limit that each waits with.
         self._idle: dict[gevent.Greenlet, gevent.Timeout] = {}
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        # Not before: only now is there a log of ours.
+        file_limit.allow(self.cfg.worker_connections)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
@@ -47,6 +53,20 @@ class Worker(GeventWorker):
             finally:
                 del self._idle[me]
 
+    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> None:
+        """A client that neither sends the rest of its request nor reads its answer is given up after `timeout`."""
+        sock.settimeout(self.cfg.timeout or None)
+        if not isinstance(req.unreader.sock, _Patient):
+            req.unreader.sock = _Patient(req.unreader.sock)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError as stalled:
+            self.log.debug("A client reads nothing.")
+            # What gunicorn itself ends a connection with.
+            raise StopIteration from stalled
+        finally:
+            sock.settimeout(None)
+
     def _let_go(self) -> None:
         if self.wsgi is not None:
             container_of(self.wsgi).events.release()
@@ -56,6 +76,22 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         super().handle_error(req, _Translated(client), addr, exc)
+
+
+class _Patient:
+    """A connection whose client left when it sent nothing for too long."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def recv(self, size: int) -> bytes:
+        try:
+            return self._client.recv(size)
+        except TimeoutError:
+            return b""
 
 
 class _Translated:

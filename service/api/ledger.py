@@ -9,9 +9,9 @@ from flask import Response, request, stream_with_context
 from marshmallow import fields
 
 from service.api.errors import NotAcceptable
-from service.api.fields import Moment, Output
+from service.api.fields import Choice, Moment, Output
 from service.api.schemas import EXAMPLE_JOB_ID, EXAMPLE_TIME, PAGE_MAX_ITEMS, Cursor, OwnerQuery
-from service.domain.billing import EntryKind
+from service.domain.billing import EntryKind, Unit, WalletName
 from service.usecases import ports
 
 CSV = "text/csv"
@@ -31,18 +31,29 @@ EXAMPLE_ENTRY = {
     "jobId": EXAMPLE_JOB_ID,
     "reason": "",
     "createdAt": EXAMPLE_TIME,
+    "wallet": "tokens",
 }
 
 
-class LedgerQuery(Cursor, OwnerQuery):
+class LedgerPageQuery(Cursor):
+    """A page of a ledger."""
+
+    unit = Choice(
+        tuple(Unit),
+        load_default=Unit.TOKENS.value,
+        metadata={"description": "Of tokens, or of the month's and the extra credits as one list."},
+    )
+
+
+class LedgerQuery(LedgerPageQuery, OwnerQuery):
     """A page of the ledger of an account."""
 
 
 class LedgerEntry(Output):
-    """`amount` is the change of balance and holds together, so that the amounts of an account add up to what it has."""
+    """`amount` is the change of balance and holds together, so that the amounts of a wallet add up to what it has."""
 
     id = fields.String(required=True)
-    seq = fields.Integer(required=True, metadata={"description": "Counts the entries of the account."})
+    seq = fields.Integer(required=True, metadata={"description": "Counts the entries of the wallet."})
     kind = fields.String(required=True, metadata={"enum": list(EntryKind)})
     amount = fields.Integer(required=True)
     held_delta = fields.Integer(required=True, data_key="heldChange")
@@ -51,10 +62,29 @@ class LedgerEntry(Output):
     job_id = fields.String(required=True, allow_none=True)
     reason = fields.String(required=True)
     created_at = Moment(required=True)
+    wallet = fields.String(
+        required=True,
+        metadata={
+            "enum": list(WalletName),
+            "description": "`monthly` and `extra` are of credits, each with its balance.",
+        },
+    )
 
 
 _ENTRY = LedgerEntry()
-_COLUMNS = ("seq", "id", "createdAt", "kind", "amount", "heldChange", "balanceAfter", "heldAfter", "jobId", "reason")
+_COLUMNS = (
+    "seq",
+    "id",
+    "createdAt",
+    "kind",
+    "amount",
+    "heldChange",
+    "balanceAfter",
+    "heldAfter",
+    "jobId",
+    "reason",
+    "wallet",
+)
 CSV_EXAMPLE = f"{','.join(_COLUMNS)}\r\n"
 
 

@@ -7,6 +7,7 @@ from marshmallow import ValidationError, fields
 
 from service.api.fields import Choice, Moment, Output, Record, Text
 from service.api.schemas import EXAMPLE_CURSOR, EXAMPLE_ID, EXAMPLE_PAYMENT_ID, EXAMPLE_TIME, Cursor, NextCursor
+from service.domain.billing import Unit
 from service.domain.payments import (
     Payment,
     PaymentStatus,
@@ -50,6 +51,8 @@ class PaymentView(Output):
         "provider": "yookassa",
         "status": "pending",
         "tokens": 1000000,
+        "credits": 0,
+        "unit": "tokens",
         "price": Money.EXAMPLE,
         "confirmationUrl": CONFIRMATION_URL,
         "cancelReason": None,
@@ -67,7 +70,9 @@ class PaymentView(Output):
             "description": "Credited once it has `succeeded`; `refunding` until the provider has given the money back.",
         },
     )
-    tokens = fields.Integer(required=True)
+    tokens = fields.Integer(required=True, metadata={"description": "Ordered tokens; 0 of a payment for credits."})
+    credits = fields.Integer(required=True, metadata={"description": "Ordered extra credits; 0 of one for tokens."})
+    unit = fields.String(required=True, metadata={"enum": list(Unit), "description": "What was ordered."})
     price = Record(Money, required=True)
     confirmation_url = fields.String(
         required=True,
@@ -88,7 +93,7 @@ class PaymentPage(Output):
 
 class RefundView(Output):
     status = fields.String(required=True, metadata={"enum": list(RefundStatus)})
-    tokens = fields.Integer(required=True, metadata={"description": "Taken from the balance."})
+    tokens = fields.Integer(required=True, metadata={"description": "Taken from the balance, in the payment's unit."})
     shortfall_tokens = fields.Integer(
         required=True, metadata={"description": "Spent already when the money was given back at the provider."}
     )
@@ -140,7 +145,9 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "user_id": payment.account_id,
         "provider": payment.provider.value,
         "status": payment.status.value,
-        "tokens": payment.tokens,
+        "tokens": payment.tokens if payment.unit is Unit.TOKENS else 0,
+        "credits": payment.tokens if payment.unit is Unit.CREDITS else 0,
+        "unit": payment.unit.value,
         "price": money_body(payment.amount_minor, payment.currency),
         "confirmation_url": payment.confirmation_url if pending else None,
         "cancel_reason": payment.cancel_reason,

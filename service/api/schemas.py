@@ -204,7 +204,10 @@ class Success(Output):
 class NewBalance(Success):
     EXAMPLE = {"success": True, "currentBalance": 100000}
 
-    current_balance = fields.Integer(required=True, metadata={"description": "Tokens that can be spent now."})
+    current_balance = fields.Integer(
+        required=True,
+        metadata={"description": "Tokens that can be spent now, or extra credits where these were moved."},
+    )
 
 
 class UsageRow(Output):

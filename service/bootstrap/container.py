@@ -28,6 +28,7 @@ from service.usecases.admin import AdminService
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
 from service.usecases.completions import CompletionService
+from service.usecases.connections import Connections
 from service.usecases.contexts import ContextService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
@@ -64,6 +65,7 @@ class Container:
     jobs: JobService
     follow: FollowService
     talks: TalkService
+    connections: Connections
     completions: CompletionService
     contexts: ContextService
     dialogs: DialogService
@@ -128,6 +130,11 @@ def build(settings: Settings) -> Container:
             places=places,
             pauses=outside.pauses,
             pause_milliseconds=settings.rate_limit_ms,
+        ),
+        connections=Connections(
+            per_account=settings.max_connections_per_account,
+            per_key=settings.key_max_connections,
+            telemetry=outside.metrics,
         ),
         completions=CompletionService(
             jobs=jobs, catalog=outside.catalog, clock=outside.clock, count_tokens=count_tokens

@@ -91,7 +91,7 @@ def _policy(settings: Settings) -> PaymentPolicy:
     )
     return PaymentPolicy(
         provider=provider,
-        price=settings.price,
+        prices=settings.prices,
         return_url=settings.return_url,
         receipts=receipts if settings.receipt_vat_code and provider is ProviderName.YOOKASSA else None,
     )

@@ -42,6 +42,14 @@ class Meter(StrEnum):
     FREE = "free"
 
 
+class WalletName(StrEnum):
+    """What the wallets of an account are called: of its tokens, of its plan's credits, of its extra ones."""
+
+    TOKENS = "tokens"
+    MONTHLY = "monthly"
+    EXTRA = "extra"
+
+
 class Unit(StrEnum):
     """What a wallet is counted in."""
 
@@ -100,6 +108,12 @@ def extra_wallet_id(account_id: str) -> str:
 def wallet_id_of(account_id: str, unit: Unit) -> str:
     """Where what somebody buys goes."""
     return account_id if unit is Unit.TOKENS else extra_wallet_id(account_id)
+
+
+def wallet_name(wallet_id: str) -> WalletName:
+    if wallet_id.endswith(_MONTHLY):
+        return WalletName.MONTHLY
+    return WalletName.EXTRA if wallet_id.endswith(_EXTRA) else WalletName.TOKENS
 
 
 def unit_of(wallet_id: str) -> Unit:

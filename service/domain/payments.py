@@ -1,7 +1,7 @@
-"""Payments of people for tokens: what they cost, the states they pass, and the codes that stand for a paid amount.
+"""Payments of people: what tokens and credits cost, the states they pass, and the codes that stand for a paid amount.
 
-Money is counted in minor units (kopecks), tokens are whole. A payment's id decides the ids of its ledger entries, so a
-credit or a refund that is written twice is a duplicate key and not a second movement.
+Money is counted in minor units (kopecks), tokens and credits are whole. A payment's id decides the ids of its ledger
+entries, so a credit or a refund that is written twice is a duplicate key and not a second movement.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from service.domain.billing import Unit, wallet_id_of
 from service.domain.errors import ValidationFailed
 
 CURRENCY = "RUB"
@@ -62,25 +63,26 @@ class RefundStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What tokens cost, and how much may be bought at once."""
+    """What tokens or credits cost, `kopecks` for so many `units` of them, and how much may be bought at once."""
 
-    tokens_per_ruble: int
+    units: int
+    kopecks: int
     min_rubles: int
     max_rubles: int
 
     @property
-    def min_tokens(self) -> int:
-        return self.min_rubles * self.tokens_per_ruble
+    def least(self) -> int:
+        return -(-self.min_rubles * MINOR_UNITS * self.units // self.kopecks)
 
     @property
-    def max_tokens(self) -> int:
-        return self.max_rubles * self.tokens_per_ruble
+    def most(self) -> int:
+        return self.max_rubles * MINOR_UNITS * self.units // self.kopecks
 
-    def cost(self, tokens: int) -> int:
+    def cost(self, amount: int) -> int:
         """Kopecks, rounded up. Raises ValidationFailed beyond the limits of one payment."""
-        if not self.min_tokens <= tokens <= self.max_tokens:
-            raise ValidationFailed(details={"amount": [f"range:{self.min_tokens}:{self.max_tokens}"]})
-        return -(-tokens * MINOR_UNITS // self.tokens_per_ruble)
+        if not self.least <= amount <= self.most:
+            raise ValidationFailed(details={"amount": [f"range:{self.least}:{self.most}"]})
+        return -(-amount * self.kopecks // self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """The last try to give a payment's money back. `tokens` were taken; `shortfall_tokens` were spent already.
+    """The last try to give a payment's money back. `tokens`, in the payment's unit, were taken; `shortfall_tokens` were
+    spent already.
 
     `number` counts the tries. `requested_by` is `system` if the money was given back without us.
     """
@@ -115,7 +118,8 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """An order of tokens. Everything that the provider is told is kept, so that it can be told again word by word.
+    """An order of `tokens`, or of as many extra credits: `unit` says which. Everything that the provider is told is
+    kept, so that it can be told again word by word.
 
     `problem` says why an operator has to look at it. `next_check_at` is None once nothing is open.
     """
@@ -140,6 +144,12 @@ class Payment:
     cancel_reason: str | None = None
     problem: str | None = None
     refund: Refund | None = None
+    unit: Unit = Unit.TOKENS
+
+    @property
+    def wallet_id(self) -> str:
+        """Where what was bought goes."""
+        return wallet_id_of(self.account_id, self.unit)
 
     @property
     def credit_entry(self) -> str:
@@ -162,7 +172,8 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class RedeemCode:
-    """A code that is worth tokens to the first who claims it. What it says is stored as a hash; `hint` is its end."""
+    """A code that is worth `tokens`, or as many extra credits, to the first who claims it. What it says is stored as a
+    hash; `hint` is its end."""
 
     id: str
     batch_id: str
@@ -175,6 +186,7 @@ class RedeemCode:
     claimed_by: str | None = None
     claimed_at: datetime | None = None
     revoked_at: datetime | None = None
+    unit: Unit = Unit.TOKENS
 
     @property
     def entry(self) -> str:

@@ -141,10 +141,12 @@ class AdminService:
         with self._auditor.change(actor, "account.plan", user_id, plan=plan):
             return _found(self._accounts.set_plan(user_id, plan))
 
-    def ledger(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[ports.LedgerEntry]:
+    def ledger(
+        self, actor: Actor, user_id: str, cursor: str | None, limit: int, unit: Unit = Unit.TOKENS
+    ) -> ports.Page[ports.LedgerEntry]:
         self.user(actor, user_id)
         self._auditor.record(actor, "ledger.read", user_id)
-        return self._money.ledger(user_id, cursor, limit)
+        return self._money.ledger_of(user_id, unit, cursor, limit)
 
     def dialogs(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[Dialog]:
         """The account's dialogs, newest first, each with its newest messages."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from service.domain.accounts import Account, Actor
-from service.domain.billing import EntryKind, Wallet
+from service.domain.billing import EntryKind, Unit, Wallet, wallet_id_of
 from service.domain.errors import AccountLinked, Forbidden, NotFound, TopUpUnavailable, ValidationFailed
 from service.domain.keys import Scope
 from service.domain.plans import Credits
@@ -58,10 +58,10 @@ class BillingService:
         return self._money.credits(account)
 
     def ledger(
-        self, actor: Actor, user_id: str | None, cursor: str | None, limit: int
+        self, actor: Actor, user_id: str | None, cursor: str | None, limit: int, unit: Unit = Unit.TOKENS
     ) -> ports.Page[ports.LedgerEntry]:
-        """Newest first. Raises Forbidden."""
-        return self._money.ledger(self._owners.resolve(actor, user_id, "ledger.read"), cursor, limit)
+        """Of tokens, or of both wallets of credits, newest first. Raises Forbidden."""
+        return self._money.ledger_of(self._owners.resolve(actor, user_id, "ledger.read"), unit, cursor, limit)
 
     def usage(
         self, actor: Actor, user_id: str | None, first_day: str, last_day: str, group: str
@@ -76,28 +76,33 @@ class BillingService:
         return actor.is_admin or actor.key is not None
 
     def top_up(
-        self, actor: Actor, user_id: str | None, amount: int, idempotency: ports.IdempotencyKey | None
+        self,
+        actor: Actor,
+        user_id: str | None,
+        amount: int,
+        idempotency: ports.IdempotencyKey | None,
+        unit: Unit = Unit.TOKENS,
     ) -> Wallet:
-        """Credit `amount` tokens at once: an admin anybody, a key with that scope its end users.
+        """Add `amount` tokens, or extra credits, at once: an admin anybody's, a key with that scope its end users'.
 
         Raises TopUpUnavailable for a person, Forbidden for a key without the scope, ValidationFailed for one that names
         no end user. With a known idempotency key nothing is added and the wallet is returned as it is now.
         """
         _check_may_top_up(actor, user_id)
         try:
-            return self._top_up(actor, user_id, amount, idempotency)
+            return self._top_up(actor, user_id, amount, idempotency, unit)
         except AccountLinked:
             if actor.key is None:
                 raise
             # Linked between the two: the balance is the account's now.
-            return self._top_up(actor, user_id, amount, idempotency)
+            return self._top_up(actor, user_id, amount, idempotency, unit)
 
     def _top_up(
-        self, actor: Actor, user_id: str | None, amount: int, idempotency: ports.IdempotencyKey | None
+        self, actor: Actor, user_id: str | None, amount: int, idempotency: ports.IdempotencyKey | None, unit: Unit
     ) -> Wallet:
         movement = ports.Movement(
             entry_id=f"{EntryKind.TOPUP}:{uuid4().hex}",
-            account_id=self._owners.party(actor, user_id, "balance.topup").account_id,
+            account_id=wallet_id_of(self._owners.party(actor, user_id, "balance.topup").account_id, unit),
             kind=EntryKind.TOPUP,
             actor_id=actor.record_id,
         )

@@ -5,7 +5,8 @@ a client that has seen event N has seen N characters, and what it is sent next b
 worker's hands or from the database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -42,6 +43,29 @@ class Ended:
 Event = Chunk | StillRunning | Ended
 
 
+class Departure:
+    """The news that a client is gone, for whoever follows an answer on its behalf. For any number of answers."""
+
+    def __init__(self) -> None:
+        self.happened = False
+        self._tells: list[Callable[[], None]] = []
+
+    def announce(self) -> None:
+        """Returns at once."""
+        self.happened = True
+        for tell in list(self._tells):
+            tell()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Call `tell` when it happens, for as long as this lasts."""
+        self._tells.append(tell)
+        try:
+            yield
+        finally:
+            self._tells.remove(tell)
+
+
 class FollowService:
     def __init__(
         self,
@@ -58,24 +82,35 @@ class FollowService:
         self._telemetry = telemetry
         self._clock = clock
 
-    def __call__(self, job: Job, after: int = 0, *, kept_for: timedelta = KEPT, stays: bool = False) -> Iterator[Event]:
+    def __call__(
+        self,
+        job: Job,
+        after: int = 0,
+        *,
+        kept_for: timedelta = KEPT,
+        stays: bool = False,
+        departure: Departure | None = None,
+    ) -> Iterator[Event]:
         """The events of a job that the caller may read, but those up to number `after`.
 
         Leaving does not stop the job. Who has seen the last event already gets none. When this process is about to end
         they stop without a last one: the client comes back with the number that it has seen and goes on elsewhere. For
-        one that can't they go on if it `stays`.
+        one that can't they go on if it `stays`. At the `departure` of the client they stop at once.
         """
         if job.status.is_final:
             yield from _rest(job, after, kept=self._ended_within(job, kept_for))
             if after != _end_of(job):
                 yield Ended(max(_end_of(job), after + 1), job)
             return
+        gone = departure or Departure()
         self._telemetry.streams_open(1)
         try:
-            with self._followers.follow(job.id, live=job.stream) as followed:
+            with self._followers.follow(job.id, live=job.stream) as followed, gone.telling(followed.ring):
                 sent, final = after, self._look(job.id)
                 while not final.status.is_final:
                     text = followed.text
+                    if gone.happened:
+                        return
                     if len(text) > sent:
                         yield Chunk(len(text), text[sent:])
                         sent = len(text)

@@ -191,7 +191,7 @@ class JobService:
         except Exception:
             self._throttle.leave(job.id)
             raise
-        log.info("job accepted", job_id=job.id, hold=job.hold, model=job.model, channel=job.channel)
+        log.info("job accepted", job_id=job.id, hold=job.hold, meter=job.meter, model=job.model, channel=job.channel)
         self._telemetry.job_accepted(job)
         self._doorbell.ring([job.id])
         return job

@@ -146,7 +146,7 @@ class PaymentSteps:
     def _credited(self, credited: Payment | None) -> Payment | None:
         if credited is not None:
             whose = {"payment_id": credited.id, "account_id": credited.account_id}
-            log.info("payment credited", **whose, tokens=credited.tokens)
+            log.info("payment credited", **whose, tokens=credited.tokens, unit=credited.unit)
             self._telemetry.payment(credited.provider, "succeeded")
         return credited
 

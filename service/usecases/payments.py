@@ -1,13 +1,13 @@
-"""People pay for tokens: a payment is stored, ordered at its provider, and credited when that says it is paid."""
+"""People pay for tokens and credits: a payment is stored, ordered at its provider, and credited when it is paid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
 
 from service.domain.accounts import Actor, Role
-from service.domain.billing import Wallet
+from service.domain.billing import Unit
 from service.domain.errors import (
     NotFound,
     PaymentUnavailable,
@@ -40,6 +40,11 @@ MINUTE_SECONDS = 60
 UNKNOWN_NOTICES_PER_MINUTE = 60
 NOTICES_PER_MINUTE = 30
 RETRY_SECONDS = 30
+# What payers read at the provider, and on their receipt.
+_DESCRIPTIONS = {
+    Unit.TOKENS: "Пополнение баланса: {} токенов",
+    Unit.CREDITS: "Пополнение баланса: {} кредитов",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +62,27 @@ class PaymentPolicy:
     """`provider` takes new payments, none if nobody pays here; `return_url` is where payers come back to."""
 
     provider: ProviderName | None
-    price: Price
+    prices: Mapping[Unit, Price]
     return_url: str
     receipts: ReceiptPolicy | None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody wants to pay for; `email` and `phone` are for the receipt."""
+    """So many `tokens`, or credits, as somebody wants to pay for; `email` and `phone` are for the receipt."""
 
     tokens: int
     email: str | None = None
     phone: str | None = None
+    unit: Unit = Unit.TOKENS
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """`wallet` is as it was: nothing is credited before it is paid."""
+    """`balance` is as it was, in the payment's unit: nothing is credited before it is paid."""
 
     payment: Payment
-    wallet: Wallet
+    balance: int
 
 
 class PaymentService:
@@ -124,10 +130,9 @@ class PaymentService:
             payment = self._add(actor, owner_id, order, key)
         if payment.status is PaymentStatus.PENDING and payment.confirmation_url is None:
             payment = self._place(payment)
-        wallet = self._money.wallet(owner_id)
-        if wallet is None:
-            raise NotFound("wallet")
-        return Started(payment, wallet)
+        wallet = self._money.wallet(payment.wallet_id)
+        # Wallets of credits are made with what first comes into them.
+        return Started(payment, 0 if wallet is None else wallet.available)
 
     def page(self, actor: Actor, user_id: str | None, query: ports.PaymentQuery) -> ports.Page[Payment]:
         """An account's payments, newest first, whatever account the query names. Raises Forbidden, NotFound."""
@@ -200,7 +205,9 @@ class PaymentService:
             self._payments.add(payment, key)
         except ports.AlreadyDone as race:
             return self._found(self._replays.same(race.record, key))
-        log.info("payment started", payment_id=payment.id, account_id=owner_id, tokens=payment.tokens)
+        log.info(
+            "payment started", payment_id=payment.id, account_id=owner_id, tokens=payment.tokens, unit=payment.unit
+        )
         self._telemetry.payment(payment.provider, "started")
         return payment
 
@@ -213,13 +220,14 @@ class PaymentService:
             provider=provider,
             status=PaymentStatus.PENDING,
             tokens=order.tokens,
-            amount_minor=self._policy.price.cost(order.tokens),
+            amount_minor=self._policy.prices[order.unit].cost(order.tokens),
             currency=CURRENCY,
-            description=f"Пополнение баланса: {order.tokens} токенов",
+            description=_DESCRIPTIONS[order.unit].format(order.tokens),
             return_url=self._policy.return_url,
             request_id=actor.request_id,
             created_at=now,
             receipt=self._receipt(owner_id, order),
+            unit=order.unit,
             next_check_at=now + MANUAL_LIFE if by_hand else self._steps.next_check(now),
         )
 

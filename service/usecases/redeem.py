@@ -1,4 +1,4 @@
-"""Redeem codes: operators make them in batches, and the first who enters one gets its tokens."""
+"""Redeem codes: operators make them in batches, and the first who enters one gets its tokens or credits."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import uuid4
 import structlog
 
 from service.domain.accounts import Actor, Role
-from service.domain.billing import Wallet
+from service.domain.billing import Unit, Wallet, wallet_id_of
 from service.domain.errors import CodeUsed, Forbidden, InvalidCode, NotFound, RegistrationRequired, TooManyAttempts
 from service.domain.payments import CODE_HINT_CHARACTERS, RedeemCode, hash_code, new_code, plain_code
 from service.usecases import ports
@@ -25,12 +25,13 @@ FAILURES_WINDOW_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class NewCodes:
-    """What a batch is asked to be. `life` is None for codes that don't expire."""
+    """What a batch is asked to be: worth so many `tokens`, or credits. `life` is None for codes that don't expire."""
 
     tokens: int
     count: int
     note: str
     life: timedelta | None
+    unit: Unit = Unit.TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +63,26 @@ class RedeemService:
         self._clock = clock
 
     def redeem(self, actor: Actor, typed: str, key: ports.IdempotencyKey | None) -> Wallet:
-        """Credit a code's tokens to one's own account. With a known idempotency key the wallet is as it is now.
+        """Add what a code is worth to one's own wallet of its unit, and return that. With a known idempotency key it is
+        the wallet as it is now.
 
         Raises RegistrationRequired, InvalidCode, CodeUsed, TooManyAttempts, IdempotencyMismatch.
         """
         if actor.role is Role.GUEST:
             raise RegistrationRequired()
-        if self._replays.earlier(key) is not None:
-            return self._wallet(actor)
+        earlier = self._replays.earlier(key)
+        if earlier is not None:
+            return self._wallet(actor, earlier)
         self._check_attempts(actor)
         code = self._claimable(actor, typed)
         try:
             wallet = self._codes.claim(code, actor.account_id, key)
         except ports.AlreadyDone as race:
-            self._replays.same(race.record, key)
-            return self._wallet(actor)
+            return self._wallet(actor, self._replays.same(race.record, key))
         if wallet is None:
             self._fail(actor, "used")
             raise CodeUsed()
-        log.info("code redeemed", code_id=code.id, account_id=actor.account_id, tokens=code.tokens)
+        log.info("code redeemed", code_id=code.id, account_id=actor.account_id, tokens=code.tokens, unit=code.unit)
         self._telemetry.redeemed("credited")
         return wallet
 
@@ -89,6 +91,7 @@ class RedeemService:
         _require_admin(actor)
         batch_id, now = uuid4().hex, self._clock.now()
         details = {"batch_id": batch_id, "tokens": wanted.tokens, "count": wanted.count, "note": wanted.note}
+        details["unit"] = wanted.unit.value
         issued = []
         for _ in range(wanted.count):
             secret = new_code()
@@ -101,6 +104,7 @@ class RedeemService:
                 created_by=actor.record_id,
                 created_at=now,
                 expires_at=None if wanted.life is None else now + wanted.life,
+                unit=wanted.unit,
             )
             issued.append(IssuedCode(code, secret))
         with self._auditor.change(actor, "codes.issue", batch_id, **details):
@@ -139,8 +143,10 @@ class RedeemService:
         self._telemetry.redeemed(outcome)
         _refuse([self._rate_limits.hit(*limit) for limit in _limits(actor)])
 
-    def _wallet(self, actor: Actor) -> Wallet:
-        wallet = self._money.wallet(actor.account_id)
+    def _wallet(self, actor: Actor, entry_id: str) -> Wallet:
+        """Where the code of this ledger entry went."""
+        code = self._found(entry_id.removeprefix("code:"))
+        wallet = self._money.wallet(wallet_id_of(actor.account_id, code.unit))
         if wallet is None:
             raise NotFound("wallet")
         return wallet

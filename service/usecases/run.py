@@ -189,7 +189,13 @@ class RunService:
             return None
         if outcome.charge.loss_tokens:
             log.error("provider used more than was held", loss_tokens=outcome.charge.loss_tokens)
-        log.info("job settled", status=settled.status, charged=settled.charged, error_code=settled.error_code)
+        log.info(
+            "job settled",
+            status=settled.status,
+            charged=settled.charged,
+            meter=settled.meter,
+            error_code=settled.error_code,
+        )
         self._telemetry.job_final(settled)
         self._open_jobs.leave(settled.id)
         self._events.announce(settled.id)

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from unittest.mock import ANY
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_the_balance_has_the_documented_fields(user: Caller, spend: Spend) -> No
         "currentBalance": 100_000 - 38,
         "held": 0,
         "plan": "FREE",
-        "credits": 0,
+        "credits": {"remaining": 5, "extra": 0, "held": 0, "unlimited": False, "periodEndsAt": ANY},
     }
 
 
@@ -254,6 +255,108 @@ def test_nobody_has_no_balance(admin: Caller, action: str) -> None:
     body = {"amount": 7} if action == "balance" else {"delta": 7, "reason": "x"}
     assert admin.post(f"/api/admin/user/nobody/{action}", body).json["code"] == "NOT_FOUND"
     assert admin.post(f"{BILLING}/topup", {"userId": "nobody", "amount": 7}).json["code"] == "NOT_FOUND"
+
+
+def test_extra_credits_are_given_once_and_taken_away(user: Caller, admin: Caller, support: Caller) -> None:
+    path, key = f"/api/admin/user/{user.id}/credits", {"Idempotency-Key": "gift-1"}
+    for _ in range(2):
+        given = admin.post(path, {"delta": 3, "reason": "gift"}, headers=key)
+        assert (given.status_code, given.json["plan"]) == (200, "FREE")
+        assert (given.json["credits"]["remaining"], given.json["credits"]["extra"]) == (8, 3)
+    assert user.get(BILLING).json["credits"] == given.json["credits"]
+    assert user.get(BILLING).json["currentBalance"] == 100_000
+    too_much = admin.post(path, {"delta": -4, "reason": "back"})
+    assert (too_much.status_code, too_much.json["code"], too_much.json["currentBalance"]) == (409, "BALANCE_TOO_LOW", 3)
+    assert admin.post(path, {"delta": -3, "reason": "back"}).json["credits"]["extra"] == 0
+    for caller in (user, support):
+        assert caller.post(path, {"delta": 3, "reason": "gift"}).status_code == 403
+    audited = admin.get(f"/api/admin/audit?subjectId={user.id}").json["audit"]
+    assert [line["action"] for line in audited].count("credits.adjust") == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"reason": "x"}, "delta"),
+        ({"delta": 0, "reason": "x"}, "delta"),
+        ({"delta": "5", "reason": "x"}, "delta"),
+        ({"delta": 10**6 + 1, "reason": "x"}, "delta"),
+        ({"delta": 5}, "reason"),
+    ],
+)
+def test_a_bad_number_of_credits_names_the_field(
+    admin: Caller, user: Caller, body: dict[str, object], field: str
+) -> None:
+    reply = admin.post(f"/api/admin/user/{user.id}/credits", body)
+    assert (reply.status_code, list(reply.json["details"])) == (400, [field])
+
+
+@pytest.mark.parametrize("name", ["{user}:credits", "{user}:extra", "nobody"])
+@pytest.mark.parametrize("action", ["credits", "adjust"])
+def test_a_wallets_name_is_nobodys_id(user: Caller, admin: Caller, name: str, action: str) -> None:
+    admin.post(f"/api/admin/user/{user.id}/credits", {"delta": 3, "reason": "gift"})
+    reply = admin.post(f"/api/admin/user/{name.format(user=user.id)}/{action}", {"delta": 3, "reason": "gift"})
+    assert reply.status_code == 404
+    assert user.get(BILLING).json["credits"]["remaining"] == 8
+
+
+def test_a_ledger_of_credits_is_of_both_wallets(
+    user: Caller, admin: Caller, container: Container, upstream: UpstreamControl
+) -> None:
+    upstream.rule(answer="pong")
+    admin.post(f"/api/admin/user/{user.id}/credits", {"delta": 2, "reason": "gift"})
+    for _ in range(6):
+        container.run(user.post("/api/chat", {"message": "ping", "assistant": "coach"}).json["jobId"])
+    whole = user.get(f"{BILLING}/ledger?unit=credits&limit=100").json
+    assert [(entry["wallet"], entry["kind"]) for entry in whole["entries"]] == [
+        ("extra", "final"),
+        ("extra", "hold"),
+        *[("monthly", "final"), ("monthly", "hold")] * 5,
+        ("extra", "adjust"),
+        ("monthly", "grant"),
+    ]
+    assert whole["nextCursor"] is None
+    paged, cursor = [], ""
+    while cursor is not None:
+        page = user.get(f"{BILLING}/ledger?unit=credits&limit=3{cursor and '&cursor=' + cursor}").json
+        paged += page["entries"]
+        cursor = page["nextCursor"]
+    assert paged == whole["entries"]
+    assert [line["wallet"] for line in rows(user.get(f"{BILLING}/ledger?unit=credits", headers=CSV).text)] == [
+        entry["wallet"] for entry in paged
+    ]
+    of_admin = admin.get(f"/api/admin/user/{user.id}/ledger?unit=credits&limit=1").json["entries"]
+    assert of_admin[0]["actorId"] == "system"
+    assert {entry["wallet"] for entry in user.get(f"{BILLING}/ledger").json["entries"]} == {"tokens"}
+    assert user.get(f"{BILLING}/ledger?unit=roubles").status_code == 400
+
+
+def test_a_job_says_in_what_it_was_paid(user: Caller, container: Container, upstream: UpstreamControl) -> None:
+    upstream.rule(answer="pong", usage={"prompt_tokens": 20, "completion_tokens": 18})
+    job_id = user.post("/api/chat", {"message": "ping", "assistant": "coach"}).json["jobId"]
+    container.run(job_id)
+    job = user.get(f"/api/chat/jobs/{job_id}").json
+    assert (job["meter"], job["charged"], job["currentBalance"], job["tokensUsed"]) == ("credits", 1, 4, 38)
+
+
+def test_whoever_has_no_credits_is_refused_in_their_language(user: Caller) -> None:
+    ask = {"message": "ping", "assistant": "coach"}
+    for _ in range(5):
+        assert user.post("/api/chat", ask).status_code == 202
+    refused = user.post("/api/chat", ask, headers={"Accept-Language": "fr"})
+    assert (refused.status_code, refused.json["code"], refused.json["error"]) == (
+        402,
+        "NO_CREDITS",
+        "Crédits insuffisants",
+    )
+    assert (refused.json["required"], refused.json["available"], refused.json["held"]) == (1, 0, 5)
+
+
+def test_an_admin_adds_extra_credits_at_once(user: Caller, admin: Caller) -> None:
+    reply = admin.post(f"{BILLING}/topup", {"userId": user.id, "amount": 4, "unit": "credits"})
+    assert reply.json == {"success": True, "currentBalance": 4}
+    assert user.get(BILLING).json["credits"]["remaining"] == 9
+    assert admin.post(f"{BILLING}/topup", {"userId": user.id, "amount": 4, "unit": "gold"}).status_code == 400
 
 
 def test_an_operator_sees_who_moved_the_money(user: Caller, admin: Caller, support: Caller) -> None:

@@ -102,6 +102,9 @@ def test_the_offer_says_what_tokens_cost(user: Caller) -> None:
         "tokensPerRuble": 10_000,
         "minTokens": 100_000,
         "maxTokens": 500_000_000,
+        "creditPrice": "5.00",
+        "minCredits": 2,
+        "maxCredits": 10_000,
         "receiptContactNeeded": False,
     }
 
@@ -329,7 +332,7 @@ def test_codes_are_made_redeemed_and_revoked(user: Caller, admin: Caller, suppor
 
     first = user.post("/api/billing/redeem", {"code": used["code"]})
 
-    assert first.json == {"success": True, "currentBalance": 100_500}
+    assert first.json == {"success": True, "currentBalance": 100_500, "unit": "tokens"}
     second = user.post("/api/billing/redeem", {"code": used["code"]})
     assert (second.status_code, second.json["code"]) == (409, "CODE_USED")
     bad = user.post("/api/billing/redeem", {"code": revoked["code"]})
@@ -346,6 +349,28 @@ def test_redeeming_with_a_key_is_answered_again(user: Caller, admin: Caller) -> 
     key = {"Idempotency-Key": "redeem-1"}
     replies = [user.post("/api/billing/redeem", {"code": code["code"]}, headers=key) for _ in range(2)]
     assert [reply.json["currentBalance"] for reply in replies] == [100_500] * 2
+
+
+def test_a_code_may_be_worth_credits(user: Caller, admin: Caller) -> None:
+    (code,) = admin.post(CODES, {"tokens": 5, "unit": "credits"}).json["codes"]
+    assert (code["tokens"], code["unit"]) == (5, "credits")
+    key = {"Idempotency-Key": "redeem-1"}
+    replies = [user.post("/api/billing/redeem", {"code": code["code"]}, headers=key) for _ in range(2)]
+    assert [reply.json for reply in replies] == [{"success": True, "currentBalance": 5, "unit": "credits"}] * 2
+    billing = user.get("/api/billing").json
+    assert (billing["currentBalance"], billing["credits"]["remaining"], billing["credits"]["extra"]) == (100_000, 10, 5)
+
+
+def test_credits_are_ordered_like_tokens(user: Caller) -> None:
+    payment = order(user, amount=20, unit="credits")
+    assert (payment["unit"], payment["credits"], payment["tokens"], payment["currentBalance"]) == ("credits", 20, 0, 0)
+    assert payment["price"] == {"amount": "100.00", "currency": "RUB"}
+    decide(user.client, payment, "pay")
+    credited = user.get("/api/billing").json
+    assert (credited["currentBalance"], credited["credits"]["extra"]) == (100_000, 20)
+    assert user.get(PAYMENTS).json["payments"][0]["status"] == "succeeded"
+    refused = user.post(TOPUP, {"amount": 1, "unit": "credits"})
+    assert (refused.status_code, list(refused.json["details"])) == (400, ["amount"])
 
 
 def test_guessing_codes_ends_in_429(register: NewCaller) -> None:
@@ -365,6 +390,7 @@ def test_guessing_codes_ends_in_429(register: NewCaller) -> None:
         ({"tokens": 5, "count": 1001}, "count"),
         ({"tokens": 5, "expiresInDays": 0}, "expiresInDays"),
         ({"tokens": 5, "note": 5}, "note"),
+        ({"tokens": 5, "unit": "roubles"}, "unit"),
     ],
 )
 def test_a_bad_batch_names_the_field(admin: Caller, body: dict[str, object], field: str) -> None:

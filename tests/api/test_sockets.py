@@ -4,17 +4,20 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
 from flask import Flask
+from pymongo.database import Database
 from pymongo.errors import ConnectionFailure
 
 from service.api.app import create_app
 from service.api.sockets import talk as talks
-from service.api.sockets.connection import MAX_UNREAD_FRAMES, Connection
+from service.api.sockets.connection import Connection
 from service.api.sockets.registry import OpenSockets
 from service.bootstrap import Container
+from tests.api.conftest import Caller
 from tests.core.support import accounts_with
 
 FRAME_BYTES = 300_000
@@ -52,16 +55,6 @@ def test_a_client_that_reads_nothing_is_given_up(pair: tuple[Connection, socket.
         ours.send(b"x" * 10_000_000)
 
 
-def test_a_client_that_sends_too_fast_is_cut_off(pair: tuple[Connection, socket.socket]) -> None:
-    ours, theirs = pair
-    theirs.sendall(b"frame")
-    ours.unread = ["frame"] * MAX_UNREAD_FRAMES
-    assert ours.recv(5) == b"frame"
-    ours.unread.append("one more")
-    with pytest.raises(ConnectionError):
-        ours.recv(5)
-
-
 def test_cutting_wakes_the_reader_and_may_be_repeated(pair: tuple[Connection, socket.socket]) -> None:
     ours, theirs = pair
     ours.cut()
@@ -74,20 +67,25 @@ class Line:
     """What a `Talk` sees of a WebSocket: these frames come, and then nothing."""
 
     def __init__(self, *frames: str) -> None:
-        self.input_buffer: list[str] = list(frames)
-        self.event = threading.Event()
-        self.connected = True
+        self.frames: list[str] = list(frames)
+        self._rung = threading.Event()
         self.sent: list[dict[str, str]] = []
 
+    def ring(self) -> None:
+        self._rung.set()
+
     def receive(self, timeout: float | None) -> str | None:
-        while not self.input_buffer:
-            if not self.event.wait(timeout):
-                return None
-            self.event.clear()
-        return self.input_buffer.pop(0)
+        if self.frames:
+            return self.frames.pop(0)
+        self._rung.wait(timeout)
+        self._rung.clear()
+        return None
 
     def send(self, frame: str) -> None:
         self.sent.append(json.loads(frame))
+
+
+AT_ONCE = nullcontext()
 
 
 @pytest.fixture
@@ -103,7 +101,7 @@ def test_nobody_stays_where_guests_are_not_allowed(
     monkeypatch.setattr(talks, "NAMELESS_SECONDS", 0.2)
     line = Line(*frames)
     with without_guests.test_request_context("/ws", headers={"Accept-Language": "en"}):
-        assert talks.Talk(line, None)(None, None) == talks.POLICY
+        assert talks.Talk(line, None)(AT_ONCE, None, None) == talks.POLICY
     assert len(line.sent) == len(frames) + 1
     assert line.sent[-1]["code"] == "UNAUTHORIZED"
     assert line.sent[-1]["message"].startswith("Log in")
@@ -114,10 +112,10 @@ def test_a_defect_of_ours_is_told_and_the_socket_lives(app: Flask, monkeypatch: 
     with app.test_request_context("/ws"):
         talk = talks.Talk(line, None)
         monkeypatch.setattr(talk, "_stop", lambda: 1 / 0)
-        line.input_buffer[0] = '{"type":"stop"}'
+        line.frames[0] = '{"type":"stop"}'
         leaving = threading.Timer(0.2, talk.leave)
         leaving.start()
-        assert talk(None, None) == talks.GOING_AWAY
+        assert talk(AT_ONCE, None, None) == talks.GOING_AWAY
     assert [frame["code"] for frame in line.sent] == ["INTERNAL_ERROR", "VALIDATION_ERROR"]
 
 
@@ -130,7 +128,7 @@ def test_who_comes_during_an_outage_is_told_to_come_later(app: Flask, monkeypatc
             raise ConnectionFailure("no database")
 
         monkeypatch.setattr(talk._caller, "actor", away)
-        assert talk(None, None) == talks.LATER
+        assert talk(AT_ONCE, None, None) == talks.LATER
     assert [frame["code"] for frame in line.sent] == ["UNAVAILABLE"]
 
 
@@ -140,5 +138,38 @@ def test_a_socket_that_comes_while_the_process_ends_is_told_to_leave(app: Flask)
     with app.test_request_context("/ws"):
         talk = talks.Talk(line, None)
         with sockets.holding(talk):
-            assert talk(None, None) == talks.GOING_AWAY
+            assert talk(AT_ONCE, None, None) == talks.GOING_AWAY
     assert line.sent == []
+
+
+def test_who_one_is_is_looked_up_in_turn(app: Flask, user: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def arriving() -> Iterator[None]:
+        seen.append("arrives")
+        yield
+        seen.append("has arrived")
+
+    line = Line('{"type":"nonsense"}')
+    with app.test_request_context("/ws"):
+        talk = talks.Talk(line, user.token)
+        look_up = talk._caller.actor
+        monkeypatch.setattr(talk._caller, "actor", lambda: seen.append("is looked up") or look_up())
+        threading.Timer(0.2, talk.leave).start()
+        assert talk(arriving(), None, None) == talks.GOING_AWAY
+    assert seen == ["arrives", "is looked up", "has arrived"]
+    assert len(line.sent) == 1
+
+
+@pytest.mark.parametrize("content", ["", "  ", "x" * 10_001])
+def test_nobody_becomes_a_guest_for_a_message_that_is_none(
+    app: Flask, db: Database, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    line = Line(json.dumps({"type": "message", "content": content}))
+    with app.test_request_context("/ws"):
+        talk = talks.Talk(line, None)
+        threading.Timer(0.2, talk.leave).start()
+        assert talk(AT_ONCE, None, None) == talks.GOING_AWAY
+    assert [frame["code"] for frame in line.sent] == ["INVALID_MESSAGE"]
+    assert db.accounts.count_documents({"role": "guest"}) == 0

@@ -226,7 +226,8 @@ def check_payments(db: Database) -> None:
         assert all(":refund:" in name for name in earlier), f"entries of payment {payment['_id']}: {amounts}"
         assert sum(amounts[name] for name in earlier) == 0, f"a failed refund of {payment['_id']} kept something"
         assert {name: amounts.get(name) for name in expected} == expected, f"{payment['status']} payment: {amounts}"
-        assert {entry["account_id"] for entry in own.values()} <= {payment["account_id"]}
+        paid_into = payment["account_id"] if payment["unit"] == "tokens" else f"{payment['account_id']}:extra"
+        assert {entry["account_id"] for entry in own.values()} <= {paid_into}
         for name in own:
             del entries[name]
         settled = payment["status"] in ("succeeded", "refunded")
@@ -254,7 +255,7 @@ def expected_amounts(payment: Row) -> dict[str, int]:
 def check_codes(db: Database) -> None:
     """Fail unless each claimed redeem code was credited once, to who claimed it, and no other one was."""
     claimed = {
-        f"code:{code['_id']}": (code["claimed_by"], code["tokens"])
+        f"code:{code['_id']}": (f"{code['claimed_by']}{':extra' * (code['unit'] == 'credits')}", code["tokens"])
         for code in db.redeem_codes.find({"claimed_by": {"$ne": None}})
     }
     credited = {row["_id"]: (row["account_id"], row["amount"]) for row in db.ledger.find({"_id": {"$regex": "^code:"}})}

@@ -129,6 +129,9 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a credit to somebody else": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"account_id": "nobody"}}
     ),
+    "a credit in another unit": lambda db, payment: db.payments.update_one(
+        {"_id": payment}, {"$set": {"unit": "credits"}}
+    ),
     "a refund that took nothing": lambda db, payment: db.payments.update_one(
         {"_id": payment}, {"$set": {"status": "refunded"}}
     ),
@@ -138,6 +141,7 @@ PAYING_DEFECTS: dict[str, Callable[[Database, str], object]] = {
     "a code that was not credited": lambda db, _: db.redeem_codes.update_one(
         {"claimed_by": None}, {"$set": {"claimed_by": "nobody"}}
     ),
+    "a code of another unit": lambda db, _: db.redeem_codes.update_many({}, {"$set": {"unit": "credits"}}),
     "a credit of a code that nobody claimed": lambda db, _: db.redeem_codes.update_many(
         {}, {"$set": {"claimed_by": None}}
     ),

@@ -15,6 +15,7 @@ from service.domain.accounts import Actor, Role
 from service.domain.errors import AccountLinked, JobRunning, NoCredits, NotFound, RateLimited
 from service.domain.jobs import Job, JobStatus, cancelled, failed
 from service.domain.plans import Credits, Plan
+from service.usecases.accounts import Registration
 from tests.core.checker import check_money
 from tests.core.conftest import Build
 from tests.core.support import (
@@ -32,6 +33,7 @@ from tests.core.support import (
 )
 from tests.core.support import ask as ask_anybody
 from tests.core.support import submit as submit_to_anybody
+from tests.core.test_accounts import HERE, PASSWORD, actor_of
 from tests.core.test_streaming import Slow
 
 # 100 of 100 were exact when it was last run so often: MONEY_REPETITIONS=100.
@@ -438,10 +440,18 @@ def test_an_account_that_does_not_exist_has_no_credits(container: Container, db:
 
 
 def test_guests_have_credits_that_they_keep_when_they_register(
-    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+    container: Container, db: Database, upstream: UpstreamControl
 ) -> None:
-    guest = new_actor(0, role=Role.GUEST)
+    upstream.rule(answer="pong")
+    guest = actor_of(container.accounts.guest_login(address=HERE, locale=None))
     assert ask(container, guest).balance_after == 4
+    give_extra(container, guest, 2)
+    registered = container.accounts.register(
+        Registration(password=PASSWORD, username="anna"), address=HERE, guest=guest
+    )
+    assert registered.account.role is Role.USER
+    assert (credits_of(container, guest).monthly, credits_of(container, guest).extra) == (4, 2)
+    assert [kind for kind, _ in months(db, guest)] == ["grant"]
     check_money(db)
 
 

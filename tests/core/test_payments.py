@@ -9,10 +9,12 @@ from pymongo.database import Database
 from devstack.yookassa_control import YooKassaControl
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
+from service.domain.billing import Unit
 from service.domain.errors import (
     Forbidden,
     IdempotencyMismatch,
     NotFound,
+    PaymentSpent,
     RateLimited,
     RegistrationRequired,
     TopUpUnavailable,
@@ -24,7 +26,7 @@ from service.usecases.ports import PaymentQuery
 from tests.core.checker import check_money
 from tests.core.conftest import Build
 from tests.core.paying import PRICE, TOKENS, age, notify, now_of, start, sweep
-from tests.core.support import ROOT, NewActor, at_once, key, wallet
+from tests.core.support import ROOT, NewActor, ask, at_once, key, wallet
 
 NOTICES = 10
 
@@ -46,7 +48,7 @@ def test_a_payment_is_ordered_and_credits_nothing_yet(
     assert payment.confirmation_url == ordered["confirmation"]["confirmation_url"]
     assert ordered["amount"] == {"value": PRICE, "currency": "RUB"}
     assert ordered["metadata"] == {"payment_id": payment.id}
-    assert started.wallet.available == 100
+    assert started.balance == 100
     assert wallet(shop, actor) == (100, 0)
     (call,) = yookassa.calls("create")
     assert call["key"] == payment.id
@@ -248,6 +250,57 @@ def test_receipts_are_passed_through(build_shop: Build, db: Database, yookassa: 
             "payment_mode": "full_prepayment",
         }
     ]
+
+
+def test_credits_are_bought_and_given_back_like_tokens(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    started = shop.paying.payments.start(actor, None, Order(12, unit=Unit.CREDITS), None)
+    payment = started.payment
+    (ordered,) = yookassa.payments()
+    assert (ordered["amount"]["value"], ordered["description"]) == ("60.00", "Пополнение баланса: 12 кредитов")
+    assert started.balance == 0
+    yookassa.pay(payment.provider_id)
+
+    at_once([partial(notify, shop, payment)] * 5)
+
+    credited = shop.billing.statement(actor, None)
+    assert (credited.credits.remaining, credited.credits.extra, credited.wallet.available) == (17, 12, 100)
+    for _ in range(6):
+        ask(shop, actor, assistant="coach")
+    with pytest.raises(PaymentSpent) as refused:
+        shop.paying.desk.refund(ROOT, payment.id, "asked for it", None)
+    assert (refused.value.extra["required"], refused.value.extra["currentBalance"]) == (12, 11)
+    shop.admin.adjust_credits(ROOT, actor.account_id, 1, "for the one that was used", None)
+    refunded = shop.paying.desk.refund(ROOT, payment.id, "asked for it", None)
+    assert refunded.status is PaymentStatus.REFUNDED
+    assert shop.billing.credits(actor, None).remaining == 0
+    check_money(db)
+
+
+def test_credits_given_back_at_the_provider_are_taken_as_far_as_they_go(
+    shop: Container, db: Database, yookassa: YooKassaControl, actor: Actor
+) -> None:
+    payment = shop.paying.payments.start(actor, None, Order(12, unit=Unit.CREDITS), None).payment
+    yookassa.pay(payment.provider_id)
+    notify(shop, payment)
+    shop.admin.adjust_credits(ROOT, actor.account_id, -5, "spent", None)
+    yookassa.give_back(payment.provider_id, "60.00")
+    notify(shop, payment, refund=True)
+    seen = now_of(shop, actor, payment)
+    assert seen.refund is not None
+    assert (seen.status, seen.refund.tokens, seen.refund.shortfall_tokens) == (PaymentStatus.REFUNDED, 7, 5)
+    assert shop.billing.credits(actor, None).extra == 0
+    check_money(db)
+
+
+@pytest.mark.parametrize("number", [0, 1, 10_001])
+def test_a_number_of_credits_beyond_the_limits_is_refused(
+    shop: Container, db: Database, actor: Actor, number: int
+) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        shop.paying.payments.start(actor, None, Order(number, unit=Unit.CREDITS), None)
+    assert refused.value.details == {"amount": ["range:2:10000"]}
 
 
 def test_guests_register_first(shop: Container, db: Database, new_actor: NewActor) -> None:

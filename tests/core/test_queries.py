@@ -25,7 +25,7 @@ from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
-from service.domain.billing import LOSS_ACCOUNT_ID
+from service.domain.billing import LOSS_ACCOUNT_ID, Unit
 from service.domain.dialogs import DialogStatus
 from service.domain.errors import ServiceError
 from service.domain.jobs import Job, JobStatus
@@ -190,7 +190,7 @@ def use_billing(container: Container, anna: Actor) -> None:
     container.admin.adjust_credits(ROOT, anna.account_id, 3, "", None)
     for _ in range(6):
         ask(container, anna, assistant="coach")
-    pages(lambda cursor: container.run._money.credit_ledger(anna.account_id, cursor, A_PAGE))
+    pages(lambda cursor: container.billing.ledger(anna, None, cursor, A_PAGE, Unit.CREDITS))
     for group in ("day", "model"):
         container.billing.usage(anna, None, "2026-01-01", "2027-01-01", group)
 

@@ -8,7 +8,7 @@ from pymongo.database import Database
 
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
-from service.domain.billing import Wallet
+from service.domain.billing import Unit, Wallet
 from service.domain.errors import (
     CodeUsed,
     Forbidden,
@@ -47,6 +47,16 @@ def test_a_code_credits_once(container: Container, db: Database, new_actor: NewA
     entry = db.ledger.find_one({"_id": f"code:{issued.code.id}"})
     assert (entry["kind"], entry["amount"], entry["account_id"]) == ("code", TOKENS, actor.account_id)
     assert wallet(container, other) == (0, 0)
+    check_money(db)
+
+
+def test_a_code_of_credits_is_claimed_once(processes: list[Container], db: Database, new_actor: NewActor) -> None:
+    people = [new_actor(0), new_actor(0)]
+    (issued,) = processes[0].paying.redeem.issue(ROOT, NewCodes(7, 1, "fair", None, Unit.CREDITS))
+    calls = [partial(redeem, processes[n % len(processes)], people[n % 2], issued.secret) for n in range(8)]
+    results = at_once(calls)
+    assert kinds(results)["Wallet"] == 1
+    assert sorted(processes[0].billing.credits(who, None).extra for who in people) == [0, 7]
     check_money(db)
 
 

@@ -24,6 +24,7 @@ def test_defaults_are_those_of_production() -> None:
     production = settings()
     assert production.app_env is AppEnv.PRODUCTION
     assert (production.signup_tokens, production.allow_guests, production.signups_per_hour) == (0, False, 60)
+    assert production.plan_policy.end_user_credits is False
     assert production.openai_keys == ["sk-1", "sk-2"]
     assert (production.payment_provider, production.return_url) == ("manual", "http://localhost:8000/docs")
 
@@ -32,6 +33,8 @@ def test_development_is_generous() -> None:
     development = settings(app_env="development")
     assert (development.signup_tokens, development.allow_guests, development.signups_per_hour) == (100_000, True, 0)
     assert development.payment_provider == "test"
+    assert development.plan_policy.end_user_credits
+    assert not settings(app_env="development", end_user_credits=False).plan_policy.end_user_credits
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,10 @@ def test_development_is_generous() -> None:
         ({"yookassa_api_url": "http://example.com/v3"}, "YOOKASSA_API_URL"),
         ({"yookassa_notification_addresses": "185.71.76.0/27, nowhere"}, "YOOKASSA_NOTIFICATION_ADDRESSES"),
         ({"topup_min_rubles": 500, "topup_max_rubles": 100}, "TOPUP_MIN_RUBLES"),
+        ({"topup_min_rubles": 10, "topup_max_rubles": 10, "topup_credit_kopecks": 1_001}, "TOPUP_CREDIT_KOPECKS"),
+        ({"billing_timezone": "Europe/Atlantis"}, "BILLING_TIMEZONE"),
+        ({"billing_timezone": "../../etc/passwd"}, "BILLING_TIMEZONE"),
+        ({"fair_use_per_day": 0}, "fair_use_per_day"),
         ({"receipt_vat_code": 13}, "receipt_vat_code"),
         ({"chat_wait_seconds": 56}, "chat_wait_seconds"),
         ({"rate_limit_ms": 0}, "rate_limit_ms"),

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The tutor's settings: whose they are, what may be set, what becomes of a lost model; and the provider's test."""
-=======
 """The tutor's settings: whose they are, what may be set, what a model that is gone means; the test of the provider."""
->>>>>>> learn
 
 from collections.abc import Iterator
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.domain.errors import ValidationFailed
 from service.domain.payments import Price, as_decimal, hash_code, new_code, next_check, plain_code
 
-PRICE = Price(tokens_per_ruble=10_000, min_rubles=10, max_rubles=50_000)
+PRICE = Price(units=10_000, kopecks=100, min_rubles=10, max_rubles=50_000)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_a_price_beyond_the_limits_is_refused(tokens: int) -> None:
 @given(st.integers(1, 10**9), st.integers(1, 1_000), st.integers(0, 10**9))
 def test_tokens_are_never_given_away(per_ruble: int, rubles: int, extra: int) -> None:
     """What is paid buys at least the tokens, and less than a kopeck too much is asked."""
-    price = Price(per_ruble, rubles, rubles + 10**9)
-    tokens = price.min_tokens + extra
+    price = Price(per_ruble, 100, rubles, rubles + 10**9)
+    tokens = price.least + extra
     cost = price.cost(tokens)
     assert cost * per_ruble >= tokens * 100
     assert (cost - 1) * per_ruble < tokens * 100

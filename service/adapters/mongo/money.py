@@ -190,17 +190,16 @@ class MongoMoney:
         row = self._wallets.get(wallet_id)
         return None if row is None else to_wallet(row)
 
-    def ledger(self, wallet_id: str, cursor: str | None, limit: int) -> Page[LedgerEntry]:
-        """See `ports.Money.ledger`."""
-        return self._wallets.ledger(wallet_id, cursor, limit)
-
     def credits(self, account: Account) -> Credits:
         """See `ports.Money.credits`."""
         return self._credits.of_account(account)
 
-    def credit_ledger(self, account_id: str, cursor: str | None, limit: int) -> Page[LedgerEntry]:
-        """See `ports.Money.credit_ledger`."""
-        return self._wallets.ledger_of_both((monthly_wallet_id(account_id), extra_wallet_id(account_id)), cursor, limit)
+    def ledger_of(self, account_id: str, unit: Unit, cursor: str | None, limit: int) -> Page[LedgerEntry]:
+        """See `ports.Money.ledger_of`."""
+        if unit is Unit.TOKENS:
+            return self._wallets.ledger(account_id, cursor, limit)
+        both = monthly_wallet_id(account_id), extra_wallet_id(account_id)
+        return self._wallets.ledger_of_both(both, cursor, limit)
 
     def _held(self, session: ClientSession, job: Job) -> tuple[Job, Row]:
         """Hold what the job may cost: the job with its hold, and the wallet as it is then."""

@@ -14,7 +14,7 @@ from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.documents import PaymentDocument
 from service.adapters.mongo.idempotency import claim_key, refuse_replay
 from service.adapters.mongo.money import MongoMoney
-from service.domain.billing import SYSTEM_ACTOR_ID, EntryKind
+from service.domain.billing import SYSTEM_ACTOR_ID, EntryKind, Unit
 from service.domain.errors import BalanceTooLow
 from service.domain.payments import Payment, PaymentStatus, ProviderName, Receipt, Refund, RefundStatus
 from service.usecases.ports import IdempotencyKey, Movement, Page, PaymentQuery
@@ -177,7 +177,7 @@ class MongoPayments:
         """See `ports.Payments.absorb_refund`."""
 
         def transaction(session: ClientSession) -> Payment | None:
-            available = self._money.available(session, payment.account_id)
+            available = self._money.available(session, payment.wallet_id)
             taken = min(refund.tokens, available)
             absorbed = replace(refund, tokens=taken, shortfall_tokens=refund.tokens - taken)
             changed = replace(payment, refund=absorbed)
@@ -227,7 +227,7 @@ class MongoPayments:
 
 def _movement(payment: Payment, entry_id: str, kind: EntryKind, actor_id: str, reason: str = "") -> Movement:
     cause = f"payment {payment.id}"
-    return Movement(entry_id, payment.account_id, kind, actor_id, f"{cause}: {reason}" if reason else cause)
+    return Movement(entry_id, payment.wallet_id, kind, actor_id, f"{cause}: {reason}" if reason else cause)
 
 
 def _this_refund(payment: Payment) -> Row:
@@ -244,6 +244,7 @@ def _row(payment: Payment) -> Row:
     row["_id"] = row.pop("id")
     row["provider"] = payment.provider.value
     row["status"] = payment.status.value
+    row["unit"] = payment.unit.value
     if payment.refund is not None:
         row["refund"] = _refund_row(payment.refund)
     return row
@@ -261,6 +262,7 @@ def to_payment(row: Row) -> Payment:
     values: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
     values["provider"] = ProviderName(row["provider"])
     values["status"] = PaymentStatus(row["status"])
+    values["unit"] = Unit(row["unit"])
     if "receipt" in row:
         values["receipt"] = Receipt(**row["receipt"])
     if "refund" in row:

@@ -13,7 +13,7 @@ from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.documents import RedeemCodeDocument
 from service.adapters.mongo.idempotency import claim_key, refuse_replay
 from service.adapters.mongo.money import MongoMoney
-from service.domain.billing import EntryKind, Wallet
+from service.domain.billing import EntryKind, Unit, Wallet, wallet_id_of
 from service.domain.payments import RedeemCode
 from service.usecases.ports import CodeQuery, IdempotencyKey, Movement, Page
 
@@ -51,7 +51,8 @@ class MongoRedeemCodes:
 
     def claim(self, code: RedeemCode, account_id: str, idempotency: IdempotencyKey | None) -> Wallet | None:
         """See `ports.RedeemCodes.claim`. The code comes first: rivals for it seldom share a wallet."""
-        movement = Movement(code.entry, account_id, EntryKind.CODE, account_id, f"code …{code.hint}")
+        wallet_id = wallet_id_of(account_id, code.unit)
+        movement = Movement(code.entry, wallet_id, EntryKind.CODE, account_id, f"code …{code.hint}")
 
         def transaction(session: ClientSession) -> Wallet | None:
             claimed = {"claimed_by": account_id, "claimed_at": datetime.now(UTC)}
@@ -87,6 +88,7 @@ def _free(code_id: str) -> Row:
 def _row(code: RedeemCode) -> Row:
     row = asdict(code)
     row["_id"] = row.pop("id")
+    row["unit"] = code.unit.value
     return row
 
 
@@ -95,4 +97,5 @@ def _maybe(row: Row | None) -> RedeemCode | None:
 
 
 def _to_code(row: Row) -> RedeemCode:
-    return RedeemCode(id=row["_id"], **{name: value for name, value in row.items() if name in _FIELDS})
+    values = {name: value for name, value in row.items() if name in _FIELDS}
+    return RedeemCode(id=row["_id"], **{**values, "unit": Unit(row["unit"])})

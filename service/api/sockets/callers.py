@@ -1,5 +1,7 @@
 """Who is on a socket: by the token that it came with or was sent later, else a guest where guests are allowed."""
 
+from collections.abc import Callable
+
 from flask import request
 
 from service.api.auth import actor_of, client_address, remember
@@ -36,14 +38,15 @@ class Caller:
             self._guest = _new_guest()
         return self.actor()
 
-    def log_in(self, token: str, asked_by: str | None) -> None:
+    def log_in(self, token: str, asked_by: str | None, admit: Callable[[Actor], object]) -> None:
         """Go on with this token. While a question of the account `asked_by` is being answered it must be that one's.
 
-        Stays who it was if the token is bad. Raises as `actor` does, and JobRunning.
+        Stays who it was if the token is bad, or `admit` raises. Raises as `actor` and `admit` do, and JobRunning.
         """
         actor = actor_of(read_token(token, "access"))
         if asked_by is not None and actor.account_id != asked_by:
             raise JobRunning()
+        admit(actor)
         self._token = token
 
 

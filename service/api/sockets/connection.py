@@ -6,18 +6,15 @@ from typing import Any
 
 # Of one frame, until which a client that reads nothing keeps its greenlet.
 WRITE_SECONDS = 20.0
-# A client that sends so much faster than it is answered is cut off.
-MAX_UNREAD_FRAMES = 64
 
 
 class Connection:
     """`simple_websocket` writes with `send`, which may take a part only, and from several greenlets at once: here a
-    frame is written whole, and one after the other. `unread` are the frames that nobody has taken yet."""
+    frame is written whole, and one after the other."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._writing = threading.Lock()
-        self.unread: list[Any] = []
         connection.settimeout(WRITE_SECONDS)
 
     def __getattr__(self, name: str) -> Any:
@@ -28,15 +25,17 @@ class Connection:
             self._socket.sendall(frame)
         return len(frame)
 
-    def recv(self, size: int) -> bytes:
-        if len(self.unread) > MAX_UNREAD_FRAMES:
-            raise ConnectionError("the client sends too fast")
-        return self._socket.recv(size)
+    def end(self) -> None:
+        """Write no more; the client may still be reading what was written."""
+        self._shut(socket.SHUT_WR)
 
     def cut(self) -> None:
-        """End it in both directions, which wakes whoever reads."""
+        """End it in both directions, which wakes whoever reads or writes."""
+        self._shut(socket.SHUT_RDWR)
+
+    def _shut(self, how: int) -> None:
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(how)
         except OSError:
             # The client did so first.
             return

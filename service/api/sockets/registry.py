@@ -1,5 +1,6 @@
 """The WebSockets that are open in this process, so that they can be closed properly when it ends."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -7,6 +8,9 @@ from typing import Protocol
 from flask import Flask
 
 _EXTENSION = "talkmeter-sockets"
+# After a restart everybody comes back at once. More look-ups at a time would only time out in the database's queue, and
+# keep short requests waiting.
+ARRIVALS_AT_ONCE = 16
 
 
 class Leaver(Protocol):
@@ -18,6 +22,8 @@ class OpenSockets:
     def __init__(self) -> None:
         self._open: set[Leaver] = set()
         self._leaving = False
+        # Whoever arrives asks the database who they are while holding this.
+        self.arriving = threading.BoundedSemaphore(ARRIVALS_AT_ONCE)
 
     @contextmanager
     def holding(self, talk: Leaver) -> Iterator[None]:

@@ -9,11 +9,13 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 from wsproto.utilities import RemoteProtocolError
 
+from service.api.arguments import KIB
 from service.api.auth import public
 from service.api.errors import respond
 from service.api.sockets import registry
 from service.api.sockets.callers import PROTOCOL, token_of_handshake
 from service.api.sockets.connection import Connection
+from service.api.sockets.line import Line, NoThread
 from service.api.sockets.talk import Talk
 from service.api.state import container_of, services
 from service.domain.errors import Forbidden, ValidationFailed
@@ -21,10 +23,8 @@ from service.domain.errors import Forbidden, ValidationFailed
 log = structlog.get_logger(__name__)
 
 ANY_ORIGIN = "*"
-# Beyond this a frame is not even read to its end, and the socket is closed with 1009.
-MAX_FRAME_BYTES = 4 * 1024 * 1024
-# How long a client may take to answer our closing.
-CLOSE_SECONDS = 2.0
+# Beyond so many times MAX_BODY_KIB a frame is not even read to its end, and the socket is closed with 1009.
+FRAME_BODIES = 2
 MAX_AFTER_DIGITS = 9
 
 blueprint = Blueprint("sockets", __name__)
@@ -34,8 +34,8 @@ _sock = Sock()
 def install(app: Flask) -> None:
     app.config["SOCK_SERVER_OPTIONS"] = {
         "subprotocols": [PROTOCOL],
-        "ping_interval": container_of(app).settings.socket_ping_seconds,
-        "max_message_size": MAX_FRAME_BYTES,
+        "max_message_size": FRAME_BODIES * container_of(app).settings.max_body_kib * KIB,
+        "thread_class": NoThread,
     }
     registry.install(app)
     app.register_blueprint(blueprint)
@@ -59,18 +59,22 @@ def _bad_handshake(_: RemoteProtocolError) -> Response:
 
 @public
 def _talk(ws: Server) -> None:
-    ws.sock.unread = ws.input_buffer
-    container, started = services(), time.monotonic()
-    talk = Talk(ws, token_of_handshake())
+    container, sockets, started = services(), registry.sockets_of(current_app), time.monotonic()
+    line = Line(ws, container.settings.socket_ping_seconds)
+    talk = Talk(line, token_of_handshake())
     container.metrics.sockets_open(1)
     log.info("socket opened")
     try:
-        with registry.sockets_of(current_app).holding(talk):
-            _close(ws, talk(request.args.get("session"), _after()))
-    except (ConnectionClosed, OSError):
+        with sockets.holding(talk):
+            code = talk(sockets.arriving, request.args.get("session"), _after())
+            line.close(code)
+            log.info("closing socket", code=code)
+    except (ConnectionClosed, OSError) as end:
         # The client closed it, or its connection broke.
-        _end(ws)
+        log.debug("socket ended", reason=type(end).__name__)
     finally:
+        talk.end()
+        line.hang_up()
         container.metrics.sockets_open(-1)
         seconds = time.monotonic() - started
         log.info("socket closed", messages=talk.messages, **{"event.duration": int(seconds * 1e9)})
@@ -80,29 +84,21 @@ _sock.route("/", bp=blueprint, endpoint="root")(_talk)
 _sock.route("/ws", bp=blueprint, endpoint="ws")(_talk)
 
 
-def _close(ws: Server, code: int) -> None:
-    ws.close(code)
-    log.info("closing socket", code=code)
-    _end(ws)
-
-
-def _end(ws: Server) -> None:
-    """Leave no greenlet of the library behind: it ends when the client confirms, or the connection is cut."""
-    ws.connected = False
-    ws.thread.join(CLOSE_SECONDS)
-    if ws.thread.is_alive():
-        ws.sock.cut()
-        ws.thread.join(CLOSE_SECONDS)
-
-
 def _check_origin() -> None:
     """A browser says on which page a script runs. Raises Forbidden if that page is nobody's whom we know."""
     origin = request.headers.get("Origin", "").lower()
     settings = services().settings
     allowed = settings.origins | {settings.public_root.lower()}
-    if not origin or ANY_ORIGIN in allowed or origin in allowed or urlsplit(origin).netloc == request.host.lower():
-        return
-    raise Forbidden("foreign origin")
+    if origin and ANY_ORIGIN not in allowed and origin not in allowed and _host(origin) != request.host.lower():
+        raise Forbidden("foreign origin")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        # No browser sends such a thing.
+        return None
 
 
 def _after() -> int | None:

@@ -198,6 +198,9 @@ class Telemetry(Protocol):
     def streams_open(self, change: int) -> None:
         """So many more clients follow a job's events."""
 
+    def connection_refused(self, by: str) -> None:
+        """Somebody holds too many: `account`, `address` or `key` says whose limit it was."""
+
     def sockets_open(self, change: int) -> None:
         """So many more WebSockets are open."""
 

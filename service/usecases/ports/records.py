@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from service.domain.accounts import Account, Role
-from service.domain.billing import EntryKind, Wallet
+from service.domain.billing import EntryKind, Wallet, WalletName, wallet_name
 from service.domain.catalog import ChatModel
 from service.domain.chat import ChatMessage, Usage
 from service.domain.jobs import JobStatus
@@ -35,7 +35,8 @@ class IdempotencyRecord:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One movement of one wallet. `amount` is the change of available + held; all amounts are tokens."""
+    """One movement of one wallet, which `account_id` names. `amount` is the change of available + held, in the wallet's
+    unit."""
 
     id: str
     account_id: str
@@ -51,10 +52,17 @@ class LedgerEntry:
     job_id: str | None
     created_at: datetime
 
+    @property
+    def wallet(self) -> WalletName:
+        return wallet_name(self.account_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """A deposit or correction to be written to the ledger under `entry_id`; a repeated id changes nothing."""
+    """A deposit or correction to be written to the ledger under `entry_id`; a repeated id changes nothing.
+
+    `account_id` is the wallet's id.
+    """
 
     entry_id: str
     account_id: str

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from service.domain.accounts import Account, Role
-from service.domain.billing import Wallet
+from service.domain.billing import Unit, Wallet
 from service.domain.catalog import Assistant, ChatModel
 from service.domain.jobs import Job, Outcome
 from service.domain.keys import ApiKey, Scope
@@ -145,11 +145,8 @@ class Money(Protocol):
     def credits(self, account: Account) -> Credits:
         """What the account may ask for now, also if its new month hasn't been written down yet."""
 
-    def ledger(self, wallet_id: str, cursor: str | None, limit: int) -> Page[LedgerEntry]:
-        """Newest first."""
-
-    def credit_ledger(self, account_id: str, cursor: str | None, limit: int) -> Page[LedgerEntry]:
-        """Of both wallets of credits, newest first."""
+    def ledger_of(self, account_id: str, unit: Unit, cursor: str | None, limit: int) -> Page[LedgerEntry]:
+        """Of what an account has of this unit, both wallets of credits as one list; newest first."""
 
 
 class AlreadyDone(Exception):

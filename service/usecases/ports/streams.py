@@ -35,6 +35,9 @@ class Followed(Protocol):
     def wait(self, seconds: float) -> bool:
         """Wait until there is more to know; False if there was nothing for so long."""
 
+    def ring(self) -> None:
+        """End the waiting. For any greenlet."""
+
 
 class AnswerFollowers(Protocol):
     """A web process's side: the answers that its clients follow, over one connection for all of them."""

@@ -34,7 +34,8 @@ class RefundFields(EmbeddedDocument):
 
 
 class PaymentDocument(Stored):
-    """An order of tokens; stored before its provider is asked. What is open has a `next_check_at`."""
+    """An order of `tokens`, or of as many credits; stored before its provider is asked. What is open has a
+    `next_check_at`."""
 
     id = StringField(primary_key=True)
     account_id = StringField(required=True)
@@ -56,6 +57,7 @@ class PaymentDocument(Stored):
     cancel_reason = StringField()
     problem = StringField()
     refund = EmbeddedDocumentField(RefundFields)
+    unit = StringField(required=True)
 
     meta = {
         "collection": "payments",
@@ -76,7 +78,7 @@ class PaymentDocument(Stored):
 
 
 class RedeemCodeDocument(Stored):
-    """A code that is worth tokens once. What it says is kept as `code_hash` only."""
+    """A code that is worth `tokens`, or as many credits, once. What it says is kept as `code_hash` only."""
 
     id = StringField(primary_key=True)
     code_hash = StringField(required=True)
@@ -90,6 +92,7 @@ class RedeemCodeDocument(Stored):
     claimed_by = StringField()
     claimed_at = DateTimeField()
     revoked_at = DateTimeField()
+    unit = StringField(required=True)
 
     meta = {
         "collection": "redeem_codes",

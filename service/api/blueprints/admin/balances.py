@@ -1,4 +1,5 @@
-"""`/api/admin/user/{userId}/balance`, `…/adjust` and `…/ledger`: move an account's tokens and see every movement."""
+"""`/api/admin/user/{userId}/balance`, `…/adjust`, `…/credits` and `…/ledger`: move what an account has and see every
+movement."""
 
 from typing import Any
 
@@ -6,12 +7,14 @@ from flask import Response
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header
-from service.api.blueprints.admin.schemas import AdjustBalance, AuditedLedger, SetBalance
+from service.api.blueprints.admin.schemas import AdjustBalance, AdjustCredits, AuditedLedger, CreditsState, SetBalance
+from service.api.credits import credits_body
 from service.api.headers import idempotency_key
-from service.api.ledger import CSV, CSV_EXAMPLE, as_csv, ledger_body, wants_csv
-from service.api.schemas import Cursor, NewBalance
+from service.api.ledger import CSV, CSV_EXAMPLE, LedgerPageQuery, as_csv, ledger_body, wants_csv
+from service.api.schemas import NewBalance
 from service.api.state import services
 from service.domain.accounts import Actor
+from service.domain.billing import Unit
 
 blueprint = ApiBlueprint("admin-balances", __name__, url_prefix="/api/admin", description="Operators: balances")
 
@@ -51,16 +54,34 @@ def adjust_balance(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict
     return {"success": True, "current_balance": wallet.available}
 
 
+@blueprint.route("/user/<user_id>/credits", methods=["POST"])
+@authenticated("admin")
+@fails_with(404, 409)
+@takes_header("Idempotency-Key")
+@blueprint.arguments(AdjustCredits)
+@blueprint.response(200, CreditsState, description="The account has these credits now")
+def adjust_credits(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Adjust the extra credits
+
+    Adds extra credits or takes them away; those of the plan stay as they are. There are never less than none: 409 says
+    what is left.
+    """
+    found = services().admin.adjust_credits(
+        actor, user_id, given["delta"], given["reason"], idempotency_key(actor, given)
+    )
+    return {"success": True, "plan": found.plan, "credits": credits_body(found)}
+
+
 @blueprint.route("/user/<user_id>/ledger", methods=["GET"])
 @authenticated("support")
 @fails_with(404)
-@blueprint.arguments(Cursor, location="query")
+@blueprint.arguments(LedgerPageQuery, location="query")
 @blueprint.response(200, AuditedLedger, description="A page of entries, newest first; all of them as CSV")
 @blueprint.alt_response(200, schema={"type": "string"}, content_type=CSV, example=CSV_EXAMPLE, success=True)
 def ledger(query: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any] | Response:
     """List the ledger of an account"""
 
     def page(cursor: str | None, limit: int) -> Any:
-        return services().admin.ledger(actor, user_id, cursor, limit)
+        return services().admin.ledger(actor, user_id, cursor, limit, Unit(query["unit"]))
 
     return as_csv(page) if wants_csv() else ledger_body(page(query["cursor"], query["limit"]))

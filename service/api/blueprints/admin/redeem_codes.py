@@ -1,4 +1,4 @@
-"""`/api/admin/redeem-codes`: codes that are worth tokens to the first who enters them."""
+"""`/api/admin/redeem-codes`: codes that are worth tokens or credits to the first who enters them."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -9,10 +9,11 @@ from marshmallow import fields
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
 from service.api.blueprints.admin.schemas import REASON_MAX_CHARACTERS
-from service.api.fields import Input, Moment, Output, Record, Text, Whole
+from service.api.fields import Choice, Input, Moment, Output, Record, Text, Whole
 from service.api.schemas import EXAMPLE_CURSOR, EXAMPLE_ID, EXAMPLE_TIME, MAX_TOKENS, Cursor, Id, NextCursor
 from service.api.state import services
 from service.domain.accounts import Actor
+from service.domain.billing import Unit
 from service.domain.payments import RedeemCode
 from service.usecases.ports import CodeQuery
 from service.usecases.redeem import NewCodes
@@ -28,6 +29,7 @@ _EXAMPLE_CODE = {
     "batchId": "e4b1c7d0a9f25386b1c4d7e0f2a59386",
     "hint": "VT8W",
     "tokens": 100000,
+    "unit": "tokens",
     "note": "Конференция в мае",
     "createdBy": EXAMPLE_ID,
     "createdAt": EXAMPLE_TIME,
@@ -42,6 +44,9 @@ class CodeBatch(Input):
     EXAMPLE = {"tokens": 100000, "count": 50, "expiresInDays": 90, "note": "Конференция в мае"}
 
     tokens = Whole(least=1, most=MAX_TOKENS, required=True, metadata={"description": "What each code is worth."})
+    unit = Choice(
+        tuple(Unit), load_default=Unit.TOKENS.value, metadata={"description": "Of what: tokens, or extra credits."}
+    )
     count = Whole(least=1, most=MAX_CODES, load_default=1)
     expires_in_days = Whole(
         least=1, most=MAX_DAYS, load_default=None, metadata={"description": "Never expire by default."}
@@ -59,7 +64,8 @@ class Code(Output):
     id = fields.String(required=True, data_key="codeId")
     batch_id = fields.String(required=True)
     hint = fields.String(required=True, metadata={"description": "How the code ends."})
-    tokens = fields.Integer(required=True)
+    tokens = fields.Integer(required=True, metadata={"description": "What it is worth, in its unit."})
+    unit = fields.String(required=True, metadata={"enum": list(Unit)})
     note = fields.String(required=True)
     created_by = fields.String(required=True)
     created_at = Moment(required=True)
@@ -99,7 +105,8 @@ def issue(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     """
     days = given["expires_in_days"]
     life = None if days is None else timedelta(days=days)
-    issued = services().paying.redeem.issue(actor, NewCodes(given["tokens"], given["count"], given["note"], life))
+    wanted = NewCodes(given["tokens"], given["count"], given["note"], life, Unit(given["unit"]))
+    issued = services().paying.redeem.issue(actor, wanted)
     return {"codes": [{**asdict(each.code), "secret": each.secret} for each in issued]}
 
 

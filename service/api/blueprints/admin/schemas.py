@@ -2,6 +2,7 @@
 
 from marshmallow import ValidationError, fields
 
+from service.api.credits import CreditsView
 from service.api.fields import Choice, Input, Moment, Output, Record, Text, Whole
 from service.api.ledger import EXAMPLE_ENTRY, LedgerEntry
 from service.api.schemas import (
@@ -27,6 +28,7 @@ from service.usecases.admin import LIST_ROWS
 
 PLANS = tuple(Plan)
 REASON_MAX_CHARACTERS = 500
+MAX_CREDITS = 10**6
 MAX_PAGE = LIST_ROWS
 # What may be sorted by, as clients and as the store call it.
 SORT_FIELDS = {"createdAt": "created_at", "username": "username", "lastSeenAt": "last_seen_at", "balance": "balance"}
@@ -157,6 +159,26 @@ class AdjustBalance(Input):
         metadata={"description": "Tokens to add, or below zero to take away.", "not": {"const": 0}},
     )
     reason = Text(required=True, min_length=1, max_length=REASON_MAX_CHARACTERS)
+
+
+class AdjustCredits(Input):
+    EXAMPLE = {"delta": 10, "reason": "Возмещение за сбой 15 января"}
+
+    delta = Whole(
+        least=-MAX_CREDITS,
+        most=MAX_CREDITS,
+        required=True,
+        validate=[_not_zero],
+        metadata={"description": "Extra credits to add, or below zero to take away.", "not": {"const": 0}},
+    )
+    reason = Text(required=True, min_length=1, max_length=REASON_MAX_CHARACTERS)
+
+
+class CreditsState(Success):
+    EXAMPLE = {"success": True, "plan": "FREE", "credits": CreditsView.EXAMPLE}
+
+    plan = fields.String(required=True, metadata={"enum": list(Plan)})
+    credits = Record(CreditsView, required=True)
 
 
 class AuditedEntry(LedgerEntry):

@@ -12,6 +12,7 @@ from service.api.auth import KEY_IN_PATH, authenticated
 from service.api.blueprint import ApiBlueprint, always_ok
 from service.api.blueprints.bot.schemas import BotLink, BotQuestion, BotReply, BotUser, BotUserQuery, ResultQuery
 from service.api.state import locale, services
+from service.api.staying import waiting
 from service.domain.accounts import Actor
 from service.domain.billing import Meter
 from service.domain.jobs import Job
@@ -60,8 +61,9 @@ def ask(given: dict[str, Any], *, actor: Actor) -> Response:
         idempotency=_idempotency(given, actor),
     )
     bot.remember(given)
-    job = services().jobs.submit(actor, submission)
-    return _job(actor, _waited(actor, job, given["wait"]), 1)
+    with waiting(actor, _wait_seconds(actor, given["wait"])):
+        job = _waited(actor, services().jobs.submit(actor, submission), given["wait"])
+    return _job(actor, job, 1)
 
 
 @route("/result", "GET")
@@ -72,7 +74,9 @@ def result(query: dict[str, Any], *, actor: Actor) -> Response:
     Waits for it as `/ask` does. Ask again while `status` is `queued` or `running`.
     """
     bot.remember(query)
-    job = services().jobs.wait(actor, query["job_id"], _wait_seconds(actor, query["wait"]))
+    seconds = _wait_seconds(actor, query["wait"])
+    with waiting(actor, seconds):
+        job = services().jobs.wait(actor, query["job_id"], seconds)
     return _job(actor, job, query["first_part"])
 
 

@@ -83,21 +83,18 @@ def send(given: dict[str, Any], *, actor: Actor) -> Response:
     """
     tell_quota(actor, given["user_id"])
     session_id = given["session_id"]
-    job = services().jobs.submit(
-        actor,
-        Submission(
-            message=given["message"],
-            channel=CHANNEL,
-            user_id=given["user_id"],
-            assistant=ASSISTANT,
-            session_id=session_id,
-            new_session=NewSession() if session_id is None else None,
-            metadata=given["metadata"],
-            callback_url=given["callback_url"],
-            idempotency=idempotency_key(actor, given),
-        ),
+    submission = Submission(
+        message=given["message"],
+        channel=CHANNEL,
+        user_id=given["user_id"],
+        assistant=ASSISTANT,
+        session_id=session_id,
+        new_session=NewSession() if session_id is None else None,
+        metadata=given["metadata"],
+        callback_url=given["callback_url"],
+        idempotency=idempotency_key(actor, given),
     )
-    return answer(actor, job, _SENT, _sent, wait_seconds=PATIENT_SECONDS)
+    return answer(actor, lambda: services().jobs.submit(actor, submission), _SENT, _sent, wait_seconds=PATIENT_SECONDS)
 
 
 def _sent(job: Job) -> dict[str, Any]:

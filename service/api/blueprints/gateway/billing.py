@@ -16,12 +16,14 @@ from service.api.blueprints.gateway.billing_schemas import (
     UsageQuery,
 )
 from service.api.blueprints.gateway.payments_schemas import Ordered
+from service.api.credits import credits_body
 from service.api.headers import idempotency_key
 from service.api.ledger import CSV, CSV_EXAMPLE, LedgerQuery, as_csv, ledger_body, wants_csv
 from service.api.payments import payment_body
 from service.api.schemas import NewBalance, OwnerQuery
 from service.api.state import services
 from service.domain.accounts import Actor
+from service.domain.billing import Unit
 from service.domain.errors import ValidationFailed
 from service.domain.keys import Scope
 from service.usecases.payments import Order, Started
@@ -41,7 +43,8 @@ _ORDERED = Ordered()
 def statement(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     """Show the balance
 
-    `currentBalance` can be spent; `held` is reserved for questions that are being answered. All in tokens.
+    `currentBalance` can be spent; `held` is reserved for questions that are being answered; both are tokens. `credits`
+    pay for the answers of assistants whose meter is `credits`.
     """
     found = services().billing.statement(actor, query["user_id"])
     return {
@@ -50,7 +53,7 @@ def statement(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
         "current_balance": found.wallet.available,
         "held": found.wallet.held,
         "plan": found.account.plan,
-        "credits": 0,
+        "credits": credits_body(found.credits),
     }
 
 
@@ -62,11 +65,11 @@ def statement(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 def ledger(query: dict[str, Any], *, actor: Actor) -> dict[str, Any] | Response:
     """List the ledger
 
-    Every movement of the balance, newest first. `Accept: text/csv` gives all entries as one file.
+    Every movement of the balance, or of the credits, newest first. `Accept: text/csv` gives all entries as one file.
     """
 
     def page(cursor: str | None, limit: int) -> Any:
-        return services().billing.ledger(actor, query["user_id"], cursor, limit)
+        return services().billing.ledger(actor, query["user_id"], cursor, limit, Unit(query["unit"]))
 
     return as_csv(page) if wants_csv() else ledger_body(page(query["cursor"], query["limit"]))
 
@@ -96,19 +99,20 @@ def top_up(given: dict[str, Any], *, actor: Actor) -> dict[str, Any] | Response:
     """Top up a balance
 
     An admin credits anybody at once, and an API key with the scope `billing:topup` its own end users. A person pays:
-    202 with the payment's id and the `confirmationUrl` at which to pay; what tokens cost is told by
-    `GET /api/billing/topup`. Where nobody pays by themselves, 403 says whom to ask.
+    202 with the payment's id and the `confirmationUrl` at which to pay; what tokens and credits cost is told by
+    `GET /api/billing/topup`. With `unit: credits` they are extra credits, which don't end with the month. Where nobody
+    pays by themselves, 403 says whom to ask.
     """
-    key = idempotency_key(actor, given)
+    key, unit = idempotency_key(actor, given), Unit(given["unit"])
     if not services().billing.credits_at_once(actor):
-        order = Order(given["amount"], given["email"], given["phone"])
+        order = Order(given["amount"], given["email"], given["phone"], unit)
         return _ordered(services().paying.payments.start(actor, given["user_id"], order, key))
-    wallet = services().billing.top_up(actor, given["user_id"], given["amount"], key)
+    wallet = services().billing.top_up(actor, given["user_id"], given["amount"], key, unit)
     return {"success": True, "current_balance": wallet.available}
 
 
 def _ordered(started: Started) -> Response:
-    balance = {"success": True, "current_balance": started.wallet.available}
+    balance = {"success": True, "current_balance": started.balance}
     response = jsonify(_ORDERED.dump({**balance, **payment_body(started.payment)}))
     response.status_code = HTTPStatus.ACCEPTED
     response.headers["Location"] = f"/api/billing/payments/{started.payment.id}"

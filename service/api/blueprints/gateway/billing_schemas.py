@@ -3,6 +3,7 @@
 from marshmallow import fields
 
 from service.api.blueprints.gateway.auth_schemas import check_email
+from service.api.credits import CreditsView
 from service.api.fields import Choice, Day, Input, Output, Record, Text, Whole
 from service.api.ledger import EXAMPLE_ENTRY, LedgerEntry
 from service.api.payments import Phone
@@ -16,6 +17,7 @@ from service.api.schemas import (
     OwnerQuery,
     UsageRow,
 )
+from service.domain.billing import Unit
 
 
 class Billing(Output):
@@ -25,7 +27,7 @@ class Billing(Output):
         "currentBalance": 98742,
         "held": 0,
         "plan": "FREE",
-        "credits": 0,
+        "credits": CreditsView.EXAMPLE,
     }
 
     user_id = fields.String(required=True)
@@ -33,7 +35,7 @@ class Billing(Output):
     current_balance = fields.Integer(required=True, metadata={"description": "Tokens that can be spent now."})
     held = fields.Integer(required=True, metadata={"description": "Tokens reserved for running questions."})
     plan = fields.String(required=True)
-    credits = fields.Integer(required=True, metadata={"description": "Paid answers of a plan that are left."})
+    credits = Record(CreditsView, required=True, metadata={"description": "What the plan allows, and extra ones."})
 
 
 class Ledger(Output):
@@ -62,7 +64,8 @@ class TopUp(Input):
     EXAMPLE = {"userId": EXAMPLE_ID, "amount": 1000000}
 
     user_id = OwnerId()
-    amount = Whole(least=1, most=MAX_TOKENS, required=True, metadata={"description": "Tokens to add."})
+    amount = Whole(least=1, most=MAX_TOKENS, required=True, metadata={"description": "How much to add."})
+    unit = Choice(tuple(Unit), load_default=Unit.TOKENS.value, metadata={"description": "Tokens, or extra credits."})
     email = Text(
         load_default=None,
         max_length=254,

@@ -14,6 +14,7 @@ from service.api.jobs import POLL_SECONDS, job_body, job_summary
 from service.api.quota import tell_quota
 from service.api.schemas import Accepted, Job, JobFilter
 from service.api.state import services
+from service.api.staying import streaming, waiting
 from service.domain.accounts import Actor
 from service.domain.chat import ChatMessage
 from service.domain.jobs import Job as DomainJob
@@ -55,13 +56,17 @@ def ask(question: dict[str, Any], *, actor: Actor) -> Response:
     55 seconds by default.
     """
     tell_quota(actor, question["user_id"])
-    in_messages = question["messages"] is not None
-    job = services().jobs.submit(actor, (_conversation if in_messages else _submission)(question, actor))
     if events.wants_events():
-        return events.follow(job, events.last_event_id())
-    if in_messages:
-        return answer(actor, job, _REPLY, _reply, wait_seconds=PATIENT_SECONDS)
-    return answer(actor, job, _JOB, lambda final: _body(final, actor), wait_seconds=_wait_seconds(actor))
+        return streaming(actor, lambda: events.follow(_submit(actor, question), events.last_event_id()))
+    if question["messages"] is not None:
+        return answer(actor, lambda: _submit(actor, question), _REPLY, _reply, wait_seconds=PATIENT_SECONDS)
+    return answer(
+        actor,
+        lambda: _submit(actor, question),
+        _JOB,
+        lambda final: _body(final, actor),
+        wait_seconds=_wait_seconds(actor),
+    )
 
 
 @blueprint.route("/jobs", methods=["GET"])
@@ -85,7 +90,7 @@ def list_jobs(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<job_id>", methods=["GET"])
 @authenticated("owner", Scope.CHAT)
-@fails_with(404)
+@fails_with(404, 429)
 @blueprint.arguments(Wait, location="query")
 @blueprint.response(200, Job, description="The job as it is; a failed one has `error`")
 def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -93,7 +98,8 @@ def get_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> tuple[dict[s
 
     With `?wait=N` the answer comes when the job is final, or after N seconds.
     """
-    job = services().jobs.wait(actor, job_id, query["wait"])
+    with waiting(actor, query["wait"]):
+        job = services().jobs.wait(actor, job_id, query["wait"])
     headers = {} if job.status.is_final else {"Retry-After": str(POLL_SECONDS)}
     return _body(job, actor), 200, headers
 
@@ -114,7 +120,7 @@ def cancel_job(*, actor: Actor, job_id: str) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<job_id>/events", methods=["GET"])
 @authenticated("owner", Scope.CHAT)
-@fails_with(404)
+@fails_with(404, 429)
 @takes_header("Last-Event-ID")
 @blueprint.arguments(After, location="query")
 @blueprint.response(
@@ -134,7 +140,12 @@ def follow_job(query: dict[str, Any], *, actor: Actor, job_id: str) -> Response:
     """
     job = services().jobs.get(actor, job_id)
     after = query["after"]
-    return events.follow(job, events.last_event_id() if after is None else after)
+    return streaming(actor, lambda: events.follow(job, events.last_event_id() if after is None else after))
+
+
+def _submit(actor: Actor, question: dict[str, Any]) -> DomainJob:
+    make = _submission if question["messages"] is None else _conversation
+    return services().jobs.submit(actor, make(question, actor))
 
 
 def _submission(question: dict[str, Any], actor: Actor) -> Submission:

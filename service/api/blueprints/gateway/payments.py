@@ -4,13 +4,13 @@ from typing import Any
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header
-from service.api.blueprints.gateway.payments_schemas import Offer, OwnPayments, Redeem
+from service.api.blueprints.gateway.payments_schemas import Offer, OwnPayments, Redeem, Redeemed
 from service.api.headers import idempotency_key
 from service.api.payments import PaymentPage, PaymentView, payment_body
-from service.api.schemas import NewBalance
 from service.api.state import services
 from service.domain.accounts import Actor
-from service.domain.payments import CURRENCY, PaymentStatus
+from service.domain.billing import Unit, unit_of
+from service.domain.payments import CURRENCY, PaymentStatus, as_decimal
 from service.usecases.ports import PaymentQuery
 
 blueprint = ApiBlueprint("payments", __name__, url_prefix="/api/billing", description="Paying for tokens")
@@ -18,19 +18,23 @@ blueprint = ApiBlueprint("payments", __name__, url_prefix="/api/billing", descri
 
 @blueprint.route("/topup", methods=["GET"])
 @authenticated("self")
-@blueprint.response(200, Offer, description="What tokens cost")
+@blueprint.response(200, Offer, description="What tokens and credits cost")
 def offer(*, actor: Actor) -> dict[str, Any]:
-    """Show what tokens cost
+    """Show what tokens and credits cost
 
     And how many may be bought at once.
     """
     policy = services().paying.payments.policy
+    tokens, credit = policy.prices[Unit.TOKENS], policy.prices[Unit.CREDITS]
     return {
         "provider": None if policy.provider is None else policy.provider.value,
         "currency": CURRENCY,
-        "tokens_per_ruble": policy.price.tokens_per_ruble,
-        "min_tokens": policy.price.min_tokens,
-        "max_tokens": policy.price.max_tokens,
+        "tokens_per_ruble": tokens.units,
+        "min_tokens": tokens.least,
+        "max_tokens": tokens.most,
+        "credit_price": as_decimal(credit.kopecks),
+        "min_credits": credit.least,
+        "max_credits": credit.most,
         "receipt_contact_needed": policy.receipts is not None,
     }
 
@@ -67,11 +71,11 @@ def get_payment(*, actor: Actor, payment_id: str) -> dict[str, Any]:
 @fails_with(409, 429)
 @takes_header("Idempotency-Key")
 @blueprint.arguments(Redeem)
-@blueprint.response(200, NewBalance, description="Credited")
+@blueprint.response(200, Redeemed, description="Credited")
 def redeem(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     """Redeem a code
 
-    Credits its tokens to one's own balance, once. Too many wrong codes: 429.
+    Credits its tokens, or extra credits, to one's own account, once. Too many wrong codes: 429.
     """
     wallet = services().paying.redeem.redeem(actor, given["code"], idempotency_key(actor, given))
-    return {"success": True, "current_balance": wallet.available}
+    return {"success": True, "current_balance": wallet.available, "unit": unit_of(wallet.account_id)}

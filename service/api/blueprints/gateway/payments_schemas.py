@@ -5,6 +5,7 @@ from marshmallow import fields, validate
 from service.api.fields import Input, Output, Record, Text
 from service.api.payments import PaymentFilter, PaymentView
 from service.api.schemas import NewBalance, OwnerQuery
+from service.domain.billing import Unit
 
 CODE_MAX_CHARACTERS = 64
 # As providers write theirs; nothing else may get into the path of a question to one.
@@ -18,6 +19,9 @@ class Offer(Output):
         "tokensPerRuble": 10000,
         "minTokens": 100000,
         "maxTokens": 500000000,
+        "creditPrice": "5.00",
+        "minCredits": 2,
+        "maxCredits": 10000,
         "receiptContactNeeded": True,
     }
 
@@ -28,6 +32,9 @@ class Offer(Output):
     tokens_per_ruble = fields.Integer(required=True)
     min_tokens = fields.Integer(required=True, metadata={"description": "The least that may be bought at once."})
     max_tokens = fields.Integer(required=True)
+    credit_price = fields.String(required=True, metadata={"description": "Of one extra credit; decimal, with a point."})
+    min_credits = fields.Integer(required=True)
+    max_credits = fields.Integer(required=True)
     receipt_contact_needed = fields.Boolean(
         required=True, metadata={"description": "Whether a payer without an e-mail has to name one, or a telephone."}
     )
@@ -51,6 +58,14 @@ class Redeem(Input):
         min_length=1,
         max_length=CODE_MAX_CHARACTERS,
         metadata={"description": "Spaces, dashes and case don't matter."},
+    )
+
+
+class Redeemed(NewBalance):
+    EXAMPLE = {"success": True, "currentBalance": 101200, "unit": "tokens"}
+
+    unit = fields.String(
+        required=True, metadata={"enum": list(Unit), "description": "What the code was worth, and the balance is of."}
     )
 
 

@@ -20,6 +20,7 @@ from service.api.events import HEARTBEAT, MEDIA_TYPE, event_stream
 from service.api.headers import idempotency_key
 from service.api.quota import tell_quota
 from service.api.state import services
+from service.api.staying import streaming, waiting
 from service.domain import options
 from service.domain.accounts import Actor
 from service.domain.chat import ChatMessage
@@ -63,13 +64,21 @@ def create(asked: dict[str, Any], *, actor: Actor) -> Response:
     answer and are not supported, such as `tools`, are refused.
     """
     tell_quota(actor, asked["user_id"])
-    job = services().completions.submit(actor, _completion(asked, actor))
     if asked["stream"]:
-        response = _stream(job, include_usage=bool((asked["stream_options"] or {}).get("include_usage")))
-    else:
-        response = jsonify(wire.completion(_answered(_final(actor, job))))
+        return streaming(actor, lambda: _stream(_submit(actor, asked), include_usage=_wants_usage(asked)))
+    with waiting(actor, MAX_WAIT_SECONDS):
+        job = _final(actor, _submit(actor, asked))
+    response = jsonify(wire.completion(_answered(job)))
     response.headers["X-Job-Id"] = job.id
     return response
+
+
+def _submit(actor: Actor, asked: dict[str, Any]) -> Job:
+    return services().completions.submit(actor, _completion(asked, actor))
+
+
+def _wants_usage(asked: dict[str, Any]) -> bool:
+    return bool((asked["stream_options"] or {}).get("include_usage"))
 
 
 def _completion(asked: dict[str, Any], actor: Actor) -> Completion:
@@ -132,7 +141,9 @@ def _stream(job: Job, *, include_usage: bool) -> Response:
     first = next(events)
     if isinstance(first, Ended):
         _answered(first.job)
-    return event_stream(_chunks(job, chain([first], events), include_usage=include_usage))
+    response = event_stream(_chunks(job, chain([first], events), include_usage=include_usage))
+    response.headers["X-Job-Id"] = job.id
+    return response
 
 
 def _events(job: Job) -> Iterator[Event]:
