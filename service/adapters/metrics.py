@@ -39,6 +39,8 @@ SOCKETS_OPEN = Gauge("sockets_open", "WebSockets that are open", multiprocess_mo
 CONNECTIONS_REFUSED = Counter("connections_refused_total", "Connections beyond somebody's limit", ("by",))
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
+DELETED = Counter("deletions_total", "Sessions and accounts that were deleted", ("kind",))
+ERASED = Counter("erased_total", "Messages and jobs that were erased with what they belong to", ("what",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
@@ -91,6 +93,12 @@ class Metrics:
 
     def link(self, outcome: str) -> None:
         LINKS.labels(outcome).inc()
+
+    def deleted(self, kind: str) -> None:
+        DELETED.labels(kind).inc()
+
+    def erased(self, what: str, count: int) -> None:
+        ERASED.labels(what).inc(count)
 
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
         CALL_SECONDS.labels(model).observe(seconds)

@@ -6,17 +6,20 @@ from typing import Any
 from flask import Response, jsonify
 from marshmallow import Schema
 
+from service.api import events
 from service.api.errors import JobFailed
 from service.api.headers import MAX_WAIT_SECONDS, Preference, preference
-from service.api.jobs import accepted
+from service.api.jobs import accepted, job_body
+from service.api.schemas import Job as JobSchema
 from service.api.state import services
-from service.api.staying import waiting
+from service.api.staying import streaming, waiting
 from service.domain.accounts import Actor
 from service.domain.errors import JobCancelled
 from service.domain.jobs import Job, JobStatus
 
 # For surfaces whose clients know only a synchronous reply.
 PATIENT_SECONDS = MAX_WAIT_SECONDS
+_JOB = JobSchema()
 
 
 def answer(
@@ -42,6 +45,18 @@ def answer(
     response = jsonify(schema.dump(body(job)))
     response.headers.update(_applied(wanted, accepted=False))
     return response
+
+
+def answer_job(actor: Actor, submit: Callable[[], Job]) -> Response:
+    """Answer with the job itself: as its event stream if the client accepts one, else as `answer` does, waiting as long
+    as the API key or the installation says."""
+    if events.wants_events():
+        return streaming(actor, lambda: events.follow(submit(), events.last_event_id()))
+    history = services().settings.max_history_length
+    seconds = services().settings.chat_wait_seconds
+    if actor.key is not None and actor.key.wait_seconds is not None:
+        seconds = actor.key.wait_seconds
+    return answer(actor, submit, _JOB, lambda final: job_body(final, actor, history), wait_seconds=seconds)
 
 
 def answered(job: Job) -> str:

@@ -1,5 +1,6 @@
 """Sessions, chats and messages as a client sees them, in the two spellings: camelCase, and the learning platform's."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from flask import Blueprint
@@ -7,8 +8,8 @@ from marshmallow import fields
 
 from service.api.fields import Moment, Output, Record
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_TIME
-from service.api.state import locale, state
-from service.domain.dialogs import ChatKind, DialogStatus, Session
+from service.api.state import locale, services, state
+from service.domain.dialogs import ChatKind, DialogStatus, Message, Session
 from service.domain.texts import text
 
 STATUSES = tuple(DialogStatus)
@@ -31,7 +32,11 @@ EXAMPLE_MESSAGE: dict[str, Any] = {
     "role": "USER",
     "content": "Bonjour !",
     "createdAt": EXAMPLE_TIME,
+    "parentId": None,
+    "siblings": [f"{EXAMPLE_ID}:user"],
 }
+SIBLINGS = "All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives."
+PARENT = "The message before it; `null` at the beginning."
 
 
 class UpperRole(fields.String):
@@ -61,6 +66,8 @@ class MessageView(Output):
     role = UpperRole(required=True)
     content = fields.String(required=True)
     created_at = Moment(required=True)
+    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
+    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
 
 
 class ChatView(Output):
@@ -93,6 +100,21 @@ def session_body(session: Session) -> dict[str, Any]:
         "updated_at": session.updated_at,
     }
     return body if session.track_id is None else {**body, "track_id": session.track_id}
+
+
+def message_bodies(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """A page of messages of one chat, each with what stands at its place beside it."""
+    return [
+        {
+            "id": shown.message.id,
+            "role": shown.message.role,
+            "content": shown.message.content,
+            "created_at": shown.message.created_at,
+            "parent_id": shown.message.parent_id,
+            "siblings": shown.siblings,
+        }
+        for shown in services().branches.shown(messages)
+    ]
 
 
 def speaks_french(blueprint: Blueprint) -> None:

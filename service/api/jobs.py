@@ -48,6 +48,7 @@ def job_summary(job: Job, actor: Actor) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "erased_at": job.erased_at,
     }
     return {name: value for name, value in body.items() if value is not None}
 

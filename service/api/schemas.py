@@ -162,6 +162,7 @@ class JobSummary(Output):
     created_at = Moment(required=True)
     started_at = Moment()
     finished_at = Moment()
+    erased_at = Moment(metadata={"description": "When its texts were erased with its dialog."})
 
 
 class Job(JobSummary):

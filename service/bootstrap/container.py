@@ -28,6 +28,7 @@ from service.usecases.admin import AdminService
 from service.usecases.asking import Asking
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
+from service.usecases.branches import BranchService
 from service.usecases.classroom import ClassroomService
 from service.usecases.completions import CompletionService
 from service.usecases.connections import Connections
@@ -35,6 +36,9 @@ from service.usecases.contexts import ContextService
 from service.usecases.courses import CourseService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
+from service.usecases.erase import EraseService
+from service.usecases.export import ExportService
+from service.usecases.farewells import FarewellService
 from service.usecases.figures import FiguresService
 from service.usecases.follow import FollowService
 from service.usecases.jobs import ChatLimits, JobService
@@ -45,6 +49,7 @@ from service.usecases.owners import Owners
 from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
 from service.usecases.run import RunService
+from service.usecases.search import SearchService
 from service.usecases.talks import TalkService
 from service.usecases.tracks import TrackService
 from service.usecases.tutor import TutorService
@@ -64,6 +69,7 @@ class Container:
 
     settings: Settings
     accounts: AccountService
+    farewells: FarewellService
     keys: KeyService
     jobs: JobService
     follow: FollowService
@@ -72,6 +78,10 @@ class Container:
     completions: CompletionService
     contexts: ContextService
     dialogs: DialogService
+    branches: BranchService
+    search: SearchService
+    export: ExportService
+    erase: EraseService
     billing: BillingService
     admin: AdminService
     webhooks: WebhookService
@@ -103,6 +113,20 @@ def build(settings: Settings) -> Container:
     keys = MongoKeys()
     places = Places(dialogs=outside.dialogs, clock=outside.clock)
     jobs = _job_service(settings, outside, owners, replays, places)
+    accounts = _account_service(settings, outside)
+    dialogs = DialogService(
+        dialogs=outside.dialogs, tracks=outside.tracks, owners=owners, places=places, clock=outside.clock
+    )
+    erase = EraseService(
+        erasures=outside.erasures,
+        accounts=outside.account_erasures,
+        dialogs=dialogs,
+        jobs=jobs,
+        writer=outside.answer_writer,
+        telemetry=outside.metrics,
+        clock=outside.clock,
+        outages=OUTAGES,
+    )
     figures = FiguresService(
         accounts=outside.accounts,
         usage=outside.reports,
@@ -131,7 +155,7 @@ def build(settings: Settings) -> Container:
     )
     return Container(
         settings=settings,
-        accounts=_account_service(settings, outside),
+        accounts=accounts,
         keys=KeyService(
             keys=keys,
             accounts=outside.accounts,
@@ -169,9 +193,21 @@ def build(settings: Settings) -> Container:
             count_tokens=count_tokens,
             history_messages=settings.max_history_length,
         ),
-        dialogs=DialogService(
-            dialogs=outside.dialogs, tracks=outside.tracks, owners=owners, places=places, clock=outside.clock
+        dialogs=dialogs,
+        branches=BranchService(
+            store=outside.dialogs,
+            branches=outside.branches,
+            dialogs=dialogs,
+            jobs=jobs,
+            job_store=outside.jobs,
+            history_messages=settings.max_history_length,
         ),
+        search=SearchService(owners=owners, search=outside.search),
+        farewells=FarewellService(accounts=accounts, store=outside.accounts, erase=erase, auditor=auditor),
+        export=ExportService(
+            dialogs=dialogs, store=outside.dialogs, transcripts=outside.transcripts, clock=outside.clock
+        ),
+        erase=erase,
         billing=BillingService(
             owners=owners, accounts=outside.accounts, money=outside.money, deposits=deposits, usage=outside.reports
         ),
@@ -217,7 +253,6 @@ def build(settings: Settings) -> Container:
             dialogs=outside.dialogs,
             places=places,
             tutor=tutor,
-            clock=outside.clock,
         ),
         run=_run_service(settings, outside),
         deliver=DeliverService(
@@ -243,6 +278,7 @@ def build(settings: Settings) -> Container:
             delivery_bell=outside.delivery_bell,
             telemetry=outside.metrics,
             open_jobs=outside.open_jobs,
+            erase=erase,
             outages=OUTAGES,
             holder=outside.worker_id,
             lease_seconds=UPKEEP_LEASE_SECONDS,

@@ -16,18 +16,23 @@ from service.adapters.celery_app import publisher_app
 from service.adapters.crash import CrashPoints
 from service.adapters.metrics import Metrics
 from service.adapters.mongo import connection
+from service.adapters.mongo.account_erasures import MongoAccountErasures
 from service.adapters.mongo.accounts import MongoAccounts
+from service.adapters.mongo.branches import MongoBranches
 from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
+from service.adapters.mongo.erasures import MongoErasures, erase_track
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.links import MongoLinks
 from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.search import MongoSearch
 from service.adapters.mongo.tracks import MongoTracks
+from service.adapters.mongo.transcripts import MongoTranscripts
 from service.adapters.mongo.tutor_configs import MongoTutorConfigs
 from service.adapters.openai.upstream import OpenAIUpstream
 from service.adapters.outages import OUTAGES
@@ -68,6 +73,11 @@ class Outside:
     accounts: ports.Accounts
     jobs: ports.Jobs
     dialogs: ports.Dialogs
+    branches: ports.Branches
+    search: ports.Search
+    transcripts: ports.Transcripts
+    erasures: ports.Erasures
+    account_erasures: ports.AccountErasures
     catalog: ports.Catalog
     reports: MongoReports
     rate_limits: ports.RateLimits
@@ -129,6 +139,11 @@ def connect(settings: Settings) -> Outside:
         accounts=MongoAccounts(transactions, money),
         jobs=jobs,
         dialogs=MongoDialogs(transactions),
+        branches=MongoBranches(transactions),
+        search=MongoSearch(),
+        transcripts=MongoTranscripts(),
+        account_erasures=crash.armed(MongoAccountErasures(transactions, money), "account_erasures"),
+        erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=MongoCatalog(settings.openai_model),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),
@@ -140,7 +155,7 @@ def connect(settings: Settings) -> Outside:
         deliveries=crash.armed(MongoDeliveries(), "deliveries"),
         endpoints=MongoEndpoints(),
         links=crash.armed(MongoLinks(transactions, money), "links"),
-        tracks=crash.armed(MongoTracks(transactions), "tracks"),
+        tracks=crash.armed(MongoTracks(transactions, erase_dialogs=erase_track), "tracks"),
         tutor_configs=MongoTutorConfigs(),
         webhook_sender=crash.armed(
             WebhookHttp(settings.callback_policy, timeout_seconds=settings.webhook_timeout_seconds), "webhook_sender"

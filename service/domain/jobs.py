@@ -62,7 +62,8 @@ class Job:
     may have seen, None while they have seen nothing, and a job that has shown something is never run again. Of a job
     that did not succeed `answer` is what was shown until then. Tokens and credits are whole numbers. `output_format` is
     one of `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces.
-    `error_reason` says more about an `error_code` where there is more to say.
+    `error_reason` says more about an `error_code` where there is more to say. Of one that was erased with its dialog,
+    at `erased_at`, there is no prompt, answer or metadata any more, only what it cost.
     `applies` says what a structured answer changes beside that. An `unasked` one has no question that anybody said: its
     chat gets the answer alone.
     Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
@@ -113,6 +114,7 @@ class Job:
     chat_id: str | None = None
     exclusive: bool = False
     fork: Fork | None = None
+    erased_at: datetime | None = None
     opens: Dialog | None = None
     wallet_id: str = ""
     period_starts_at: datetime | None = None
@@ -134,7 +136,7 @@ class Job:
     @property
     def is_answered(self) -> bool:
         """Whether there is an answer to go on from: a complete one, or the part before a cancel."""
-        return self.status is JobStatus.SUCCEEDED or (self.status is JobStatus.CANCELLED and self.answer is not None)
+        return self.answer is not None and self.status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED)
 
     @property
     def result(self) -> dict[str, Any] | None:

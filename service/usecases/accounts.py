@@ -171,15 +171,19 @@ class AccountService:
     def change_password(self, actor: Actor, current: str, new: str) -> LoggedIn:
         """Set a new password and end every other login session. Raises BadCredentials, TooManyAttempts."""
         check_password(new, "newPassword")
-        self._check_attempts(actor.account_id, actor.address)
-        if not self._passwords.matches(self._accounts.password_hash(actor.account_id), current):
-            raise self._failure(actor.account_id, actor.address)
-        self._check_attempts(actor.account_id, actor.address)
+        self.confirm(actor, current)
         account = self.me(actor)
         login = self._login(account, uuid4().hex)
         version = self._accounts.set_password(account.id, self._passwords.hash(new), login)
         log.info("password changed", account_id=account.id)
         return LoggedIn(replace(account, token_version=version), login)
+
+    def confirm(self, actor: Actor, password: str) -> None:
+        """Have the actor prove who they are. Raises BadCredentials, TooManyAttempts."""
+        self._check_attempts(actor.account_id, actor.address)
+        if not self._passwords.matches(self._accounts.password_hash(actor.account_id), password):
+            raise self._failure(actor.account_id, actor.address)
+        self._check_attempts(actor.account_id, actor.address)
 
     def me(self, actor: Actor) -> Account:
         account = self._accounts.get(actor.account_id)

@@ -168,12 +168,15 @@ class AdminService:
     def retry_job(self, actor: Actor, job_id: str) -> Job:
         """Ask a failed job's question again, as a new job of its account; the same new one if asked for twice.
 
-        Raises NotFound, ValidationFailed unless it failed, AccountBlocked, and what `JobService.submit` raises.
+        Raises NotFound, ValidationFailed unless it failed and was not erased, AccountBlocked, and what
+        `JobService.submit` raises.
         """
         _require_admin(actor)
         job = self._jobs.get(job_id)
         if job is None:
             raise NotFound("job")
+        if job.erased_at is not None:
+            raise ValidationFailed(details={"jobId": ["job_erased"]})
         if job.status is not JobStatus.FAILED:
             raise ValidationFailed(details={"jobId": ["job_not_failed"]})
         if job.chat_id is None:

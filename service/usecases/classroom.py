@@ -1,6 +1,7 @@
 """Talking with the tutor: about a course that is being planned, and in the chats of its modules."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import uuid4
 
 import structlog
@@ -55,7 +56,6 @@ class ClassroomService:
         dialogs: ports.Dialogs,
         places: Places,
         tutor: TutorService,
-        clock: ports.Clock,
     ) -> None:
         self._asking = asking
         self._tracks = tracks
@@ -63,7 +63,6 @@ class ClassroomService:
         self._dialogs = dialogs
         self._places = places
         self._tutor = tutor
-        self._clock = clock
 
     def respond(self, actor: Actor, remark: Remark, terms: Terms) -> Job:
         """Answer in the chat that is named, or in a new session."""
@@ -125,7 +124,9 @@ class ClassroomService:
         known = None if module.chat_id is None else self._dialogs.chat(module.chat_id)
         if known is not None:
             return known
-        now = self._clock.now()
+        fresh = self._asking.fresh(track)
+        # A session's default chat is its oldest, as far as the database can tell.
+        now = fresh.chat.created_at + timedelta(milliseconds=1)
         chat = Chat(
             id=uuid4().hex,
             session_id="",
@@ -137,7 +138,7 @@ class ClassroomService:
             module_id=module.id,
             end_user_id=track.end_user_id,
         )
-        begun = self._track_store.begin(track, module.id, self._asking.fresh(track), chat)
+        begun = self._track_store.begin(track, module.id, fresh, chat)
         if begun.id == chat.id:
             log.info("module begun", track_id=track.id, module_id=module.id)
         return begun

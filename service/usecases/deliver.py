@@ -92,6 +92,8 @@ class DeliverService:
         job = None if delivery.job_id is None else self._jobs.get(delivery.job_id)
         if delivery.job_id is not None and job is None:
             raise Undeliverable("job_gone")
+        if job is not None and job.erased_at is not None:
+            raise Undeliverable("job_erased")
         endpoint = self._endpoints.get(delivery.endpoint_id or callback_profile_id(delivery.account_id))
         if delivery.endpoint_id is None:
             endpoint = self._callback(delivery, endpoint, job.callback_url if job else None)

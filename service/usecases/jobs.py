@@ -228,7 +228,10 @@ class JobService:
 
     def cancel(self, actor: Actor, job_id: str) -> Job:
         """Stop a job: at once if it is queued, within about a second if it runs; a final one stays as it is."""
-        job = self._owned(actor, job_id, "job.cancel")
+        return self.stop(self._owned(actor, job_id, "job.cancel"))
+
+    def stop(self, job: Job) -> Job:
+        """`cancel` for a use case that has decided whose job it is."""
         while job.status is JobStatus.QUEUED:
             settled = self._money.settle(job, cancelled(), self._limits.history_messages)
             if settled is not None:
@@ -238,10 +241,10 @@ class JobService:
                 self._events.announce(job.id)
                 self._delivery_bell.ring(settled.destinations)
                 return settled
-            job = self._look(job_id)
+            job = self._look(job.id)
         if job.status is JobStatus.RUNNING and self._jobs.request_cancel(job.id):
             log.info("job cancel requested", job_id=job.id)
-        return self._look(job_id)
+        return self._look(job.id)
 
     def _owned(self, actor: Actor, job_id: str, action: str) -> Job:
         job = self._look(job_id)

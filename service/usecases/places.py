@@ -42,6 +42,8 @@ class Places:
         """The dialog in which a party talks that names none; it takes any number of questions at once."""
         chat_id = party.dialog_id or default_session_id(party.account_id)
         chat = self._dialogs.chat(chat_id)
+        if chat is None and (successor_id := self._dialogs.successor(chat_id)) is not None:
+            chat_id, chat = successor_id, self._dialogs.chat(successor_id)
         if chat is not None:
             return _place(chat)
         dialog = self.begin(party, channel, chat_id)

@@ -8,6 +8,7 @@ import structlog
 
 from service.domain.jobs import INTERRUPTED, Job, JobStatus, cancelled, failed
 from service.usecases import ports
+from service.usecases.erase import EraseService
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class UpkeepService:
         delivery_bell: ports.DeliveryBell,
         telemetry: ports.Telemetry,
         open_jobs: ports.OpenJobs,
+        erase: EraseService,
         outages: tuple[type[Exception], ...],
         holder: str,
         lease_seconds: int,
@@ -51,6 +53,7 @@ class UpkeepService:
         self._delivery_bell = delivery_bell
         self._telemetry = telemetry
         self._open_jobs = open_jobs
+        self._erase = erase
         self._outages = outages
         self._holder = holder
         self._lease_seconds = lease_seconds
@@ -71,6 +74,7 @@ class UpkeepService:
             # A job that can't be ended now, say of an account under heavy load, keeps nobody else's from running.
             self.ring_again()
             self.deliver_again()
+            self._erase()
         return True
 
     def recover_expired(self) -> None:

@@ -80,7 +80,7 @@ def test_the_chats_of_a_session_are_spelled_as_the_learning_platform_does(user: 
     read = user.get(f"/api/chat/chats/{chat['id']}/messages").json
     assert (read["chat_id"], read["next_cursor"]) == (chat["id"], None)
     assert [message["role"] for message in read["messages"]] == ["user", "assistant"]
-    assert read["messages"][0].keys() == {"id", "role", "content", "created_at"}
+    assert read["messages"][0].keys() == {"id", "role", "content", "created_at", "parent_id", "siblings"}
     older = user.get(f"/api/chat/chats/{chat['id']}/messages?limit=1").json
     assert older["messages"] == read["messages"][1:]
     rest = user.get(f"/api/chat/chats/{chat['id']}/messages?limit=1&cursor={older['next_cursor']}").json

@@ -118,22 +118,6 @@ def test_402_says_what_is_missing_and_where_to_pay(failing: FlaskClient) -> None
     assert body["topUpUrl"] == "http://localhost:8000/docs"
 
 
-def test_no_credits_are_told_in_the_words_of_the_contract(failing: FlaskClient) -> None:
-    reply = failing.get("/fail/NO_CREDITS", headers={"Accept-Language": "fr"})
-    body = reply.json
-    del body["requestId"]
-    assert body == {
-        "error": "Crédits insuffisants",
-        "code": "NO_CREDITS",
-        "message": "Vous avez épuisé vos crédits de chat. Passez à un abonnement supérieur pour continuer.",
-        "required": 1,
-        "available": 0,
-        "held": 1,
-        "topUpUrl": "http://localhost:8000/docs",
-    }
-    assert reply.status_code == 402
-
-
 def test_a_changed_balance_says_what_it_is(failing: FlaskClient) -> None:
     body = failing.get("/fail/BALANCE_CHANGED").json
     assert (body["currentBalance"], body["held"]) == (5, 7)

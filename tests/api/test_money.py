@@ -308,13 +308,10 @@ def test_a_ledger_of_credits_is_of_both_wallets(
     for _ in range(6):
         container.run(user.post("/api/chat", {"message": "ping", "assistant": "coach"}).json["jobId"])
     whole = user.get(f"{BILLING}/ledger?unit=credits&limit=100").json
-    assert [(entry["wallet"], entry["kind"]) for entry in whole["entries"]] == [
-        ("extra", "final"),
-        ("extra", "hold"),
-        *[("monthly", "final"), ("monthly", "hold")] * 5,
-        ("extra", "adjust"),
-        ("monthly", "grant"),
-    ]
+    kinds = [(entry["wallet"], entry["kind"]) for entry in whole["entries"]]
+    assert kinds[:-2] == [("extra", "final"), ("extra", "hold"), *[("monthly", "final"), ("monthly", "hold")] * 5]
+    # Both of one transaction, which may take less than the millisecond by which the database tells them apart.
+    assert set(kinds[-2:]) == {("extra", "adjust"), ("monthly", "grant")}
     assert whole["nextCursor"] is None
     paged, cursor = [], ""
     while cursor is not None:

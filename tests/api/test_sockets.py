@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -13,8 +13,11 @@ from pymongo.database import Database
 from pymongo.errors import ConnectionFailure
 
 from service.api.app import create_app
+from service.api.sockets import frames, registry
 from service.api.sockets import talk as talks
 from service.api.sockets.connection import Connection
+from service.api.sockets.frames import Frame
+from service.api.sockets.own_dialog import OwnDialog
 from service.api.sockets.registry import OpenSockets
 from service.bootstrap import Container
 from tests.api.conftest import Caller
@@ -101,7 +104,7 @@ def test_nobody_stays_where_guests_are_not_allowed(
     monkeypatch.setattr(talks, "NAMELESS_SECONDS", 0.2)
     line = Line(*frames)
     with without_guests.test_request_context("/ws", headers={"Accept-Language": "en"}):
-        assert talks.Talk(line, None)(AT_ONCE, None, None) == talks.POLICY
+        assert OwnDialog(line, None, None, None)(AT_ONCE) == talks.POLICY
     assert len(line.sent) == len(frames) + 1
     assert line.sent[-1]["code"] == "UNAUTHORIZED"
     assert line.sent[-1]["message"].startswith("Log in")
@@ -110,25 +113,24 @@ def test_nobody_stays_where_guests_are_not_allowed(
 def test_a_defect_of_ours_is_told_and_the_socket_lives(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line('{"type":"message","content":"x"}', '{"type":"nonsense"}')
     with app.test_request_context("/ws"):
-        talk = talks.Talk(line, None)
-        monkeypatch.setattr(talk, "_stop", lambda: 1 / 0)
-        line.frames[0] = '{"type":"stop"}'
+        talk = OwnDialog(line, None, None, None)
+        monkeypatch.setattr(talk, "ask", lambda _: 1 / 0)
         leaving = threading.Timer(0.2, talk.leave)
         leaving.start()
-        assert talk(AT_ONCE, None, None) == talks.GOING_AWAY
+        assert talk(AT_ONCE) == talks.GOING_AWAY
     assert [frame["code"] for frame in line.sent] == ["INTERNAL_ERROR", "VALIDATION_ERROR"]
 
 
 def test_who_comes_during_an_outage_is_told_to_come_later(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line()
     with app.test_request_context("/ws"):
-        talk = talks.Talk(line, "a token")
+        talk = OwnDialog(line, "a token", None, None)
 
         def away(*_: object) -> None:
             raise ConnectionFailure("no database")
 
-        monkeypatch.setattr(talk._caller, "actor", away)
-        assert talk(AT_ONCE, None, None) == talks.LATER
+        monkeypatch.setattr(talk.caller, "actor", away)
+        assert talk(AT_ONCE) == talks.LATER
     assert [frame["code"] for frame in line.sent] == ["UNAVAILABLE"]
 
 
@@ -136,10 +138,22 @@ def test_a_socket_that_comes_while_the_process_ends_is_told_to_leave(app: Flask)
     sockets, line = OpenSockets(), Line('{"type":"nonsense"}')
     sockets.leave()
     with app.test_request_context("/ws"):
-        talk = talks.Talk(line, None)
+        talk = OwnDialog(line, None, None, None)
         with sockets.holding(talk):
-            assert talk(AT_ONCE, None, None) == talks.GOING_AWAY
+            assert talk(AT_ONCE) == talks.GOING_AWAY
     assert line.sent == []
+
+
+def test_who_waits_too_long_for_a_turn_is_told_to_come_later(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "ARRIVAL_SECONDS", 0.05)
+    sockets, line = OpenSockets(), Line()
+    with ExitStack() as others, app.test_request_context("/ws"):
+        for _ in range(registry.ARRIVALS_AT_ONCE):
+            others.enter_context(sockets.arriving())
+        assert OwnDialog(line, None, None, None)(sockets.arriving()) == talks.LATER
+        others.close()
+        with sockets.arriving():
+            assert [frame["code"] for frame in line.sent] == ["OVERLOADED"]
 
 
 def test_who_one_is_is_looked_up_in_turn(app: Flask, user: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,11 +167,11 @@ def test_who_one_is_is_looked_up_in_turn(app: Flask, user: Caller, monkeypatch: 
 
     line = Line('{"type":"nonsense"}')
     with app.test_request_context("/ws"):
-        talk = talks.Talk(line, user.token)
-        look_up = talk._caller.actor
-        monkeypatch.setattr(talk._caller, "actor", lambda: seen.append("is looked up") or look_up())
+        talk = OwnDialog(line, user.token, None, None)
+        look_up = talk.caller.actor
+        monkeypatch.setattr(talk.caller, "actor", lambda: seen.append("is looked up") or look_up())
         threading.Timer(0.2, talk.leave).start()
-        assert talk(arriving(), None, None) == talks.GOING_AWAY
+        assert talk(arriving()) == talks.GOING_AWAY
     assert seen == ["arrives", "is looked up", "has arrived"]
     assert len(line.sent) == 1
 
@@ -168,8 +182,37 @@ def test_nobody_becomes_a_guest_for_a_message_that_is_none(
 ) -> None:
     line = Line(json.dumps({"type": "message", "content": content}))
     with app.test_request_context("/ws"):
-        talk = talks.Talk(line, None)
+        talk = OwnDialog(line, None, None, None)
         threading.Timer(0.2, talk.leave).start()
-        assert talk(AT_ONCE, None, None) == talks.GOING_AWAY
+        assert talk(AT_ONCE) == talks.GOING_AWAY
     assert [frame["code"] for frame in line.sent] == ["INVALID_MESSAGE"]
     assert db.accounts.count_documents({"role": "guest"}) == 0
+
+
+class Parrot(talks.Talk):
+    """A talk with a greeting and a frame of its own."""
+
+    def greet(self) -> None:
+        self.admit_nobody()
+        self.line.send('{"type":"history","messages":[]}')
+
+    def act(self, frame: Frame) -> None:
+        self.line.send(json.dumps({"type": frame.type, "text": frame.text}))
+
+
+class ParrotFrames:
+    chunk, last, error = staticmethod(frames.chunk), staticmethod(frames.last), staticmethod(frames.error)
+
+    @staticmethod
+    def read(data: str | bytes, max_bytes: int) -> Frame:
+        fields = json.loads(data)
+        return Frame(fields["type"], fields.get("chat_id", ""))
+
+
+def test_another_talk_has_a_greeting_and_frames_of_its_own(app: Flask) -> None:
+    line = Line('{"type":"switch","chat_id":"two"}', '{"type":"stop"}')
+    with app.test_request_context("/ws"):
+        talk = Parrot(line, None, ParrotFrames())
+        threading.Timer(0.2, talk.leave).start()
+        assert talk(AT_ONCE) == talks.GOING_AWAY
+    assert line.sent == [{"type": "history", "messages": []}, {"type": "switch", "text": "two"}]

@@ -8,6 +8,7 @@ from pymongo.database import Database
 
 from service.api.app import create_app
 from service.api.sockets import talk as talks
+from service.api.sockets.own_dialog import OwnDialog
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.usecases.connections import Connections
@@ -91,8 +92,8 @@ def test_a_socket_beyond_the_limit_is_told_to_come_later(
 ) -> None:
     with connections.enter(actor_of(anna)), crowded.test_request_context("/ws"):
         line = Line()
-        talk = talks.Talk(line, anna.token)
-        assert talk(AT_ONCE, None, None) == talks.LATER
+        talk = OwnDialog(line, anna.token, None, None)
+        assert talk(AT_ONCE) == talks.LATER
         talk.end()
     assert line.sent[0]["code"] == "RATE_LIMITED"
     assert not connections._open
@@ -100,12 +101,12 @@ def test_a_socket_beyond_the_limit_is_told_to_come_later(
 
 def test_sockets_without_a_name_are_counted_by_address(crowded: Flask, anna: Caller, connections: Connections) -> None:
     with crowded.test_request_context("/ws", environ_base={"REMOTE_ADDR": "192.0.2.7"}):
-        first, second = talks.Talk(Line(), None), talks.Talk(Line(), None)
-        assert first._begin(None, None) is None
-        assert second(AT_ONCE, None, None) == talks.LATER
+        first, second = OwnDialog(Line(), None, None, None), OwnDialog(Line(), None, None, None)
+        assert first._attempt(first.greet) is None
+        assert second(AT_ONCE) == talks.LATER
         first._take(f'{{"type":"auth","token":"{anna.token}"}}')
         assert connections._open == {("account", anna.id): 1}
-        assert second._begin(None, None) is None
+        assert second._attempt(second.greet) is None
         first.end()
         second.end()
     assert not connections._open
@@ -116,9 +117,9 @@ def test_who_may_not_log_in_on_one_more_socket_stays_who_they_were(
 ) -> None:
     line = Line(f'{{"type":"auth","token":"{anna.token}"}}')
     with connections.enter(actor_of(anna)), crowded.test_request_context("/ws"):
-        talk = talks.Talk(line, None)
-        assert talk._begin(None, None) is None
+        talk = OwnDialog(line, None, None, None)
+        assert talk._attempt(talk.greet) is None
         talk._attempt(lambda: talk._take(line.receive(None) or ""))
-        assert not talk._caller.is_known
+        assert not talk.caller.is_known
         talk.end()
     assert [frame["code"] for frame in line.sent] == ["RATE_LIMITED"]

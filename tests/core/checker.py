@@ -87,6 +87,12 @@ def check_job(db: Database, job: Row) -> None:
         assert job["charged"] == 0, f"job {name} is {status} and was charged"
     else:
         assert job["charged"] == cost_of(job), f"the charge of job {name}"
+    if job.get("erased_at") is not None:
+        assert status in FINAL, f"job {name} is {status} and erased"
+        texts = [job["prompt"], job["answer"], job.get("shown"), job.get("options"), job["metadata"]]
+        assert texts == [[], None, None, None, {}], f"not erased: job {name}"
+        assert db.messages.count_documents({"job_id": name}) == 0, f"erased job {name} left messages"
+        return
     turn = list(db.messages.find({"job_id": name}).sort("position", 1))
     if status != "succeeded" and not (status == "cancelled" and job["answer"] is not None):
         assert turn == [], f"job {name} is {status} and left messages"

@@ -410,6 +410,24 @@ def test_a_link_takes_the_extra_credits_along(container: Container, db: Database
     check_money(db)
 
 
+def test_a_question_without_a_hold_is_answered_though_its_account_is_linked_meanwhile(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    upstream.rule(answer="pong")
+    vera, program = new_actor(), program_of(new_key(container, new_actor()))
+    end_user = container.billing.statement(program, "4242").account.id
+    container.admin.set_plan(ROOT, end_user, Plan.PREMIUM)
+    waiting = submit(container, program, user_id="4242")
+    container.links.confirm(program, "4242", container.links.issue(vera).code)
+
+    container.run(waiting.id)
+
+    done = container.jobs.get(ROOT, waiting.id)
+    assert (done.status, done.charged, done.wallet_id) == (JobStatus.SUCCEEDED, 0, f"{end_user}:credits")
+    assert credits_of(container, vera).remaining == 5
+    check_money(db)
+
+
 @pytest.mark.parametrize("repetition", range(REPETITIONS))
 def test_nobody_asks_on_a_wallet_that_is_linked_meanwhile(
     container: Container, processes: list[Container], db: Database, new_actor: NewActor, repetition: int

@@ -111,7 +111,7 @@ class Histories(RuleBasedStateMachine):
         current = known.status is JobStatus.RUNNING and seen.attempt == known.attempt
         assert (settled is not None) == current
         if current:
-            self.finish(known, JobStatus.SUCCEEDED if answered else JobStatus.FAILED, cost.tokens if answered else 0)
+            self.finish(known, JobStatus.SUCCEEDED if answered else JobStatus.FAILED, cost.amount if answered else 0)
 
     @rule(number=st.integers(0))
     def cancel(self, number: int) -> None:

@@ -27,7 +27,7 @@ from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.billing import LOSS_ACCOUNT_ID, Unit
 from service.domain.dialogs import DialogStatus
-from service.domain.errors import ServiceError
+from service.domain.errors import ServiceError, Unavailable
 from service.domain.jobs import Job, JobStatus
 from service.domain.keys import Scope
 from service.domain.payments import PaymentStatus, ProviderName, Refund, RefundStatus
@@ -36,6 +36,7 @@ from service.domain.tracks import TrackStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
 from service.usecases.asking import NO_LINE, Line, Terms
+from service.usecases.branches import Repeat
 from service.usecases.classroom import Remark
 from service.usecases.courses import LessonWish, PlanWish
 from service.usecases.dialogs import SessionFilter
@@ -54,7 +55,7 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
 GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
-GROWING |= {"chats", "branches", "tracks", "modules", "tutor_configs"}
+GROWING |= {"chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -68,6 +69,12 @@ EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
         "SORT",
         lambda query: "login_keys" in query.command["filter"],
         "a search by the beginning of a name sorts what it found",
+    ),
+    (
+        "MongoSearch._ids",
+        "SORT",
+        lambda query: "$text" in query.command["pipeline"][0]["$match"] and len(query.command["pipeline"]) == 4,
+        "the most relevant of a thousand matches at most",
     ),
 ]
 A_PAGE = 2
@@ -334,6 +341,50 @@ def use_dialogs(container: Container, anna: Actor) -> None:
     message = dialogs._dialogs.message(f"{job.id}:assistant")
     assert message is not None
     dialogs._dialogs.siblings(chat.id, {message.parent_id, None})
+    for repeated in (container.branches.regenerate, container.branches.regenerate):
+        again = repeated(anna, message.id, Repeat(channel="api"))
+        container.run(again.id)
+        message = dialogs._dialogs.message(f"{again.id}:assistant") or message
+    container.branches.select(anna, f"{job.id}:user")
+    container.branches.select(anna, message.id)
+    for page in (*container.export.line(chat), *container.export.everything(chat)):
+        container.export._transcripts.everything(chat.id, page[0], A_PAGE)
+    pages(lambda cursor: container.search(anna, None, "ping", cursor, A_PAGE))
+    container.links.confirm(program, "4242", container.links.issue(anna).code)
+    container.search(program, "4242", "ping", None, A_PAGE)
+
+
+def use_erasing(container: Container, db: Database, anna: Actor) -> None:
+    for track in ("a", "b"):
+        ask(container, anna, new_session=NewSession(track_id=track))
+    container.erase.sessions_of_track("a")
+    ask(container, anna)
+    container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
+    ask(container, anna)
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    container.upkeep()
+    erasures = container.erase._erasures
+    erasures.sessions_of_account(anna.account_id, A_PAGE)
+    ask(container, anna, new_session=NewSession(track_id="c"))
+    (session,) = erasures.sessions_of_track("c", A_PAGE)
+    erasure = erasures.begin(session, "x")
+    assert erasure is not None
+    erasures.due_again(erasure, 0)
+    linked, guest = new_key(container, anna), container.accounts.guest_login(address=HERE, locale=None)
+    container.billing.top_up(program_of(linked), "77", 10, None)
+    db.accounts.update_one({"_id": guest.account.id}, {"$set": {"expires_at": earlier}})
+    bella = actor_of(register(container, "bella"))
+    ask(container, bella)
+    container.farewells.leave(bella, PASSWORD)
+    container.erase.account(program_of(linked).key.end_user_id("77"))  # type: ignore[union-attr]
+    with pytest.raises(Unavailable):
+        container.billing.top_up(program_of(linked), "77", 10, None)
+    container.erase.account(anna.account_id)
+    for _ in range(5):
+        container.upkeep()
+        db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    assert db.accounts.count_documents({"_id": {"$in": [guest.account.id, bella.account_id, anna.account_id]}}) == 0
 
 
 @pytest.fixture
@@ -357,6 +408,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_tracks(container, db, anna)
     use_webhooks(container, anna)
     use_dialogs(container, anna)
+    use_erasing(container, db, anna)
     return container
 
 

@@ -57,7 +57,13 @@ def test_a_question_with_a_key(container: Container, actor: Actor) -> None:
 def test_a_first_question(container: Container, actor: Actor, new_actor: NewActor) -> None:
     newcomer = new_actor()
     opens = ["update sessions", "update chats"]
-    assert sent(lambda: submit(container, newcomer)) == ["find chats", RESERVE[0], *opens, *RESERVE[1:]]
+    assert sent(lambda: submit(container, newcomer)) == [
+        "find chats",
+        "find successors",
+        RESERVE[0],
+        *opens,
+        *RESERVE[1:],
+    ]
 
 
 def test_a_refused_question(container: Container, actor: Actor) -> None:
@@ -190,4 +196,6 @@ def test_upkeep_with_nothing_to_do(container: Container, db: Database) -> None:
         "find jobs",
         "find deliveries",
         "aggregate deliveries",
+        "find accounts",
+        "findAndModify erasures",
     ]

@@ -8,11 +8,15 @@ import pytest
 from pymongo.database import Database
 
 from devstack.upstream_control import UpstreamControl
+from service.api.sockets.frames import last
 from service.bootstrap import Container
 from service.domain import structured
 from service.domain.errors import Unavailable
 from service.domain.jobs import Job, JobStatus
+from service.domain.webhooks import Delivery, EventType
+from service.usecases.follow import Ended
 from service.usecases.ports import ChatAnswer, ChatRequest
+from service.usecases.webhook_messages import event
 from tests.core.checker import check_money
 from tests.core.conftest import Build
 from tests.core.support import ROOT, NewActor, ask, runner_with, submit, wallet
@@ -188,6 +192,23 @@ def test_a_plain_answer_that_fails_says_why_too_and_is_not_asked_for_again(
     job = ask(container, new_actor(), question, stream=stream)
     assert (job.status, job.error_code, job.error_reason) == (JobStatus.FAILED, "UPSTREAM_ERROR", reason)
     assert len(bodies(upstream, question)) == 1
+
+
+def test_receivers_get_the_object_or_the_reason(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, question: str
+) -> None:
+    upstream.rule(contains=question, times=1, refusal="No.")
+    for _ in range(2):
+        job = ask(container, new_actor(TOKENS), question, assistant="lesson")
+        now = job.created_at
+        delivery = Delivery("id", job.account_id, EventType.JOB_SUCCEEDED, "d", "https://example.com", now, now)
+        data = event(delivery, job).data
+        if job.status is JobStatus.FAILED:
+            assert (data["error"]["reason"], "result" in data) == ("refused", False)
+            frame = json.loads(last(Ended(1, job), "en"))
+            assert (frame["type"], frame["code"], frame["reason"]) == ("error", "UPSTREAM_ERROR", "refused")
+    assert job.result is not None
+    assert data["result"] == job.result
 
 
 def test_an_assistant_with_an_unknown_format_accepts_nothing(

@@ -6,7 +6,7 @@ import pytest
 from requests import ConnectionError as Disconnected
 
 from tests.core.checker import check_money
-from tests.stack.stack import StackUnderTest, eventually
+from tests.stack.stack import PASSWORD, StackUnderTest, eventually
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 WORKER_POINTS = [
@@ -22,6 +22,20 @@ BEFORE_THE_CALL = {"jobs.claim:after", "upstream.answer:before"}
 # At these the provider has answered already, and is asked once more.
 ASKED_TWICE = {"upstream.answer:after", "money.settle:before", "transaction.commit:before"}
 LINK_POINTS = ["links.link:before", "transaction.commit:before", "links.link:after"]
+ERASE_POINTS = [
+    "erasures.begin:before",
+    "transaction.commit:before",
+    "erasures.begin:after",
+    "erasures.remove_messages:after",
+    "erasures.erase_jobs:before",
+]
+FAREWELL_POINTS = [
+    "account_erasures.begin:before",
+    "transaction.commit:before",
+    "account_erasures.begin:after",
+    "erasures.begin:after",
+    "account_erasures.remove_belongings:after",
+]
 WEB_POINTS = ["transaction.commit:before", "money.reserve:after", "doorbell.ring:after"]
 
 
@@ -100,4 +114,51 @@ def test_web_process_dies_while_it_links(mortal: StackUnderTest, point: str) -> 
     assert reply.json()["movedTokens"] == (0 if point == "links.link:after" else 500)
     assert person.billing()["currentBalance"] == 100_500
     assert len(person.call("GET", "/api/link").json()["links"]) == 1
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", ERASE_POINTS)
+def test_web_process_dies_while_it_deletes(mortal: StackUnderTest, point: str) -> None:
+    """Either the session is there, whole, and can be deleted once more, or all of it goes."""
+    question = f"tamarisk, {point}"
+    person = mortal.register()
+    job_ids = [person.submit(question, stream=True) for _ in range(2)]
+    for job_id in job_ids:
+        person.final(job_id)
+    session_id = mortal.db.jobs.find_one({"_id": job_ids[0]})["session_id"]
+    mortal.crash_file.write_text(point)
+    with pytest.raises(Disconnected):
+        person.call("DELETE", f"/api/chat/sessions/{session_id}")
+
+    assert not mortal.crash_file.exists()
+
+    eventually(lambda: person.call("GET", "/api/billing"))
+    again = person.call("DELETE", f"/api/chat/sessions/{session_id}")
+
+    is_deleted = point not in ("erasures.begin:before", "transaction.commit:before")
+    assert again.status_code == (404 if is_deleted else 200), again.text
+    eventually(lambda: mortal.db.jobs.count_documents({"_id": {"$in": job_ids}, "erased_at": None}) == 0)
+    eventually(lambda: mortal.db.messages.count_documents({"session_id": session_id}) == 0)
+    assert mortal.db.jobs.count_documents({"prompt.content": question}) == 0
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", FAREWELL_POINTS)
+def test_web_process_dies_while_an_account_leaves(mortal: StackUnderTest, point: str) -> None:
+    person = mortal.register()
+    job_id = person.submit(f"tamarisk, {point}")
+    person.final(job_id)
+    mortal.crash_file.write_text(point)
+    with pytest.raises(Disconnected):
+        person.call("DELETE", "/api/auth/me", json={"password": PASSWORD})
+    assert not mortal.crash_file.exists()
+
+    eventually(lambda: mortal.register())
+    again = person.call("DELETE", "/api/auth/me", json={"password": PASSWORD})
+
+    is_deleted = point not in ("account_erasures.begin:before", "transaction.commit:before")
+    assert again.status_code == (401 if is_deleted else 200), again.text
+    eventually(lambda: mortal.db.jobs.count_documents({"_id": job_id, "erased_at": None}) == 0)
+    eventually(lambda: mortal.db.sessions.count_documents({"account_id": person.account_id}) == 0)
+    eventually(lambda: mortal.db.messages.count_documents({"account_id": person.account_id}) == 0)
     check_money(mortal.db)

@@ -87,7 +87,6 @@ class Cast:
     """
 
     db: Database
-
     people: dict[str, Person]
     job_id: str
     program: Program
@@ -110,7 +109,7 @@ def routes(stack: StackUnderTest) -> list[Route]:
         for method, operation in methods.items()
         if method in METHODS
     ]
-    # What one route deletes the others still need.
+    # What deletes the thing that others are about comes after them.
     return sorted(found, key=lambda route: route.method == "delete")
 
 
@@ -175,8 +174,10 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, 
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
     ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
+    said = "user" if route.path.endswith("/edit") else "assistant"
     job = cast.db.jobs.find_one({"_id": job_id}) or {}
     ids |= {"sessionId": job["session_id"], "chatId": job["chat_id"]}
+    ids["messageId"] = f"{job_id}:{said}"
     path = route.path.format(userId=user_id, jobId=job_id, trackId=track_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     body |= dict.fromkeys(OWNER_NAMES & route.fields, user_id)
@@ -184,7 +185,7 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, 
         if name in body:
             body[name] = job["session_id"]
     body |= dict.fromkeys({"module_id"} & route.fields, f"module-of-{track_id}")
-    named = {**dict.fromkeys(OWNER_NAMES, user_id), "jobId": job_id}
+    named = {**dict.fromkeys(OWNER_NAMES, user_id), "jobId": job_id, "q": SECRET_WORD}
     query = {name: value for name, value in named.items() if name in route.query}
     sent = None if route.method in ("get", "delete") else body
     return person.call(route.method.upper(), path, params=query, json=sent)
@@ -284,8 +285,9 @@ def test_a_program_reaches_its_own_end_user(stack: StackUnderTest, routes: list[
     for route in reached:
         reply = try_as(cast.program, route, cast, EXTERNAL_ID, cast.end_user_job_id, cast.end_user_track_id)
         status, code = outcome(reply)
-        # The code of the documentation is nobody's, but only who may use one is told so.
-        assert status in (200, 201, 202, 204) or code == "LINK_CODE_INVALID", (route, reply.text)
+        # The code of the documentation is nobody's, but only who may use one is told so; and a route before this one
+        # may have asked a question in the same chat.
+        assert status in (200, 201, 202, 204) or code in ("LINK_CODE_INVALID", "JOB_RUNNING"), (route, reply.text)
 
 
 def test_a_linked_bot_reaches_what_it_asked_and_no_more(stack: StackUnderTest, routes: list[Route], cast: Cast) -> None:

@@ -72,10 +72,10 @@ def rest(stack: StackUnderTest) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/ws"])
-def test_the_frames_of_the_seed(talking: StackUnderTest, connect: Connect, path: str) -> None:
+def test_an_answer_comes_as_it_is_written(talking: StackUnderTest, connect: Connect, path: str) -> None:
     person = talking.register()
-    talking.upstream.rule(contains="seed frames", answer=ANSWER, usage=USAGE, chunk_delay_seconds=0.1)
-    page = connect(person, path).send(type="message", content="seed frames")
+    talking.upstream.rule(contains="as written", answer=ANSWER, usage=USAGE, chunk_delay_seconds=0.1)
+    page = connect(person, path).send(type="message", content="as written")
     done = page.has("done")
     assert page.text == ANSWER
     assert [frame["type"] for frame in page.frames] == ["chunk"] * (len(page.frames) - 1) + ["done"]
@@ -83,9 +83,6 @@ def test_the_frames_of_the_seed(talking: StackUnderTest, connect: Connect, path:
     job = person.job(done["jobId"])
     assert (done["usage"], job["message"]) == (job["usage"], ANSWER)
     assert job["charged"] == 18
-    assert set(page.frames[0]) == {"type", "content", "jobId", "sessionId"}
-    assert set(page.frames[1]) == {"type", "content", "jobId"}
-    assert set(done) == {"type", "jobId", "sessionId", "usage"}
 
 
 def test_a_failed_answer_is_an_error_frame_and_the_dialog_goes_on(talking: StackUnderTest, connect: Connect) -> None:

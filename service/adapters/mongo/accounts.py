@@ -12,18 +12,19 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from service.adapters.mongo.connection import Row, Transactions, collection
-from service.adapters.mongo.documents import AccountDocument, WalletDocument
+from service.adapters.mongo.documents import AccountDocument, ErasureDocument, WalletDocument
 from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.wallets import to_wallet
 from service.domain.accounts import Account, Role, fold_name
 from service.domain.billing import LOSS_ACCOUNT_ID, EntryKind
-from service.domain.errors import UsernameTaken
+from service.domain.errors import Unavailable, UsernameTaken
 from service.usecases.ports import Credentials, NewLogin, UserQuery, UserRow
 
 # The oldest login session is forgotten when an account has more: a program that logs in for every call stays bounded.
 MAX_LOGINS = 100
 TOUCH_INTERVAL = timedelta(minutes=1)
 COUNT_LIMIT = 10_000
+ERASED_RETRY_SECONDS = 30
 # So many accounts can be sorted by their balance in memory; in longer lists a filter hardly leaves anybody out.
 FEW_MATCHES = 1_000
 SORT_FIELDS = frozenset({"created_at", "username", "last_seen_at"})
@@ -39,6 +40,7 @@ class MongoAccounts:
         self._few = few_matches
         self._accounts = collection(AccountDocument)
         self._wallets = collection(WalletDocument)
+        self._erasures = collection(ErasureDocument)
 
     def create(self, account: Account, login_keys: Sequence[str], password_hash: str | None, grant_tokens: int) -> None:
         """See `ports.Accounts.create`."""
@@ -91,10 +93,21 @@ class MongoAccounts:
         existing = self.get(account.id)
         if existing is not None:
             return existing
-        # A twin's first request may have come first: then its account is as good.
-        with suppress(DuplicateKeyError):
+        try:
             self._transactions.run(transaction)
+        except DuplicateKeyError:
+            # A twin's first request may have come first: then its account is as good.
+            return self.get(account.id) or self._begin_anew(account)
         return account
+
+    def _begin_anew(self, end_user: Account) -> Account:
+        """One who was deleted is back, and finds the old wallet. Not while what they said is still being erased: their
+        ids are the same. Raises Unavailable."""
+        if self._erasures.find_one({"account_id": end_user.id}, {"_id": 1}) is not None:
+            raise Unavailable("the end user is being erased", retry_after_seconds=ERASED_RETRY_SECONDS)
+        with suppress(DuplicateKeyError):
+            self._accounts.insert_one({**_account_row(end_user), "logins": []})
+        return end_user
 
     def credentials(self, login_key: str) -> Credentials | None:
         row = self._accounts.find_one({"login_keys": login_key}, {**PUBLIC_FIELDS, "password_hash": 1})

@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from service.adapters.mongo import cursors
 from service.adapters.mongo.connection import Row, Transactions, collection
-from service.adapters.mongo.documents import ChatDocument, MessageDocument, SessionDocument
+from service.adapters.mongo.documents import ChatDocument, MessageDocument, SessionDocument, SuccessorDocument
 from service.domain.chat import ChatMessage
 from service.domain.dialogs import Chat, ChatKind, Dialog, DialogStatus, Message, Segment, Session
 from service.usecases.ports import DialogScope, Page, SessionQuery
@@ -29,12 +29,18 @@ class MongoDialogs:
         self._sessions = collection(SessionDocument)
         self._chats = collection(ChatDocument)
         self._messages = collection(MessageDocument)
+        self._successors = collection(SuccessorDocument)
 
     def session(self, session_id: str) -> Session | None:
         return _maybe_session(self._sessions.find_one({"_id": session_id}))
 
     def chat(self, chat_id: str) -> Chat | None:
         return _maybe_chat(self._chats.find_one({"_id": chat_id}))
+
+    def successor(self, session_id: str) -> str | None:
+        """See `ports.Dialogs.successor`."""
+        row = self._successors.find_one({"_id": session_id})
+        return None if row is None else row["session_id"]
 
     def create(self, dialog: Dialog) -> None:
         """See `ports.Dialogs.create`."""

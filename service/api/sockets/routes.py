@@ -16,6 +16,7 @@ from service.api.sockets import registry
 from service.api.sockets.callers import PROTOCOL, token_of_handshake
 from service.api.sockets.connection import Connection
 from service.api.sockets.line import Line, NoThread
+from service.api.sockets.own_dialog import OwnDialog
 from service.api.sockets.talk import Talk
 from service.api.state import container_of, services
 from service.domain.errors import Forbidden, ValidationFailed
@@ -58,15 +59,23 @@ def _bad_handshake(_: RemoteProtocolError) -> Response:
 
 
 @public
-def _talk(ws: Server) -> None:
+def _own_dialog(ws: Server) -> None:
+    line = Line(ws, services().settings.socket_ping_seconds)
+    _hold(line, OwnDialog(line, token_of_handshake(), request.args.get("session"), _after()))
+
+
+_sock.route("/", bp=blueprint, endpoint="root")(_own_dialog)
+_sock.route("/ws", bp=blueprint, endpoint="ws")(_own_dialog)
+
+
+def _hold(line: Line, talk: Talk) -> None:
+    """Talk until the end, and leave nothing behind."""
     container, sockets, started = services(), registry.sockets_of(current_app), time.monotonic()
-    line = Line(ws, container.settings.socket_ping_seconds)
-    talk = Talk(line, token_of_handshake())
     container.metrics.sockets_open(1)
     log.info("socket opened")
     try:
         with sockets.holding(talk):
-            code = talk(sockets.arriving, request.args.get("session"), _after())
+            code = talk(sockets.arriving())
             line.close(code)
             log.info("closing socket", code=code)
     except (ConnectionClosed, OSError) as end:
@@ -78,10 +87,6 @@ def _talk(ws: Server) -> None:
         container.metrics.sockets_open(-1)
         seconds = time.monotonic() - started
         log.info("socket closed", messages=talk.messages, **{"event.duration": int(seconds * 1e9)})
-
-
-_sock.route("/", bp=blueprint, endpoint="root")(_talk)
-_sock.route("/ws", bp=blueprint, endpoint="ws")(_talk)
 
 
 def _check_origin() -> None:

@@ -1,7 +1,7 @@
-"""One WebSocket from its first frame to its last.
+"""One WebSocket from its first frame to its last, whatever it talks about.
 
 One greenlet reads the frames and does what they say, another follows the answer that is being written. A failure is
-told in an `error` frame and the socket goes on; only a bad token or session that it came with ends it.
+told in an `error` frame and the socket goes on; only what is wrong with the greeting ends it.
 """
 
 import contextvars
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 
 import structlog
 from simple_websocket import ConnectionClosed
@@ -18,8 +19,8 @@ from simple_websocket import ConnectionClosed
 from service.api.arguments import KIB
 from service.api.auth import client_address
 from service.api.errors import STATUSES
-from service.api.sockets import frames
 from service.api.sockets.callers import Caller
+from service.api.sockets.frames import AUTH, MESSAGE, STOP, Frame
 from service.api.sockets.line import Line
 from service.api.state import locale, services
 from service.domain.accounts import Actor
@@ -27,7 +28,6 @@ from service.domain.errors import InternalError, JobRunning, ServiceError, Unaut
 from service.domain.jobs import Job
 from service.usecases.connections import names_of, names_of_nobody
 from service.usecases.follow import Chunk, Departure, Ended
-from service.usecases.jobs import check_message
 
 log = structlog.get_logger(__name__)
 
@@ -38,31 +38,46 @@ LATER = 1013
 NAMELESS_SECONDS = 20.0
 
 
+class Dialect(Protocol):
+    """How frames are written: a module such as `frames` is one."""
+
+    def read(self, data: str | bytes, max_bytes: int) -> Frame:
+        """What a client sent. Raises ServiceErrors."""
+
+    def chunk(self, part: Chunk, job: Job, *, is_first: bool) -> str: ...
+
+    def last(self, ended: Ended, language: str) -> str: ...
+
+    def error(self, failure: ServiceError, language: str, max_kib: int, job_id: str | None = None) -> str: ...
+
+
 class Talk:
-    def __init__(self, line: Line, token: str | None) -> None:
-        self._line = line
-        self._caller = Caller(token)
-        self._container = services()
+    """Subclasses say who is greeted, what a message asks, and what other frames do."""
+
+    def __init__(self, line: Line, token: str | None, dialect: Dialect) -> None:
+        self.caller = Caller(token)
+        self.container = services()
+        self.line = line
+        self._dialect = dialect
         self._running: Job | None = None
         self._leaving = False
         self._departure = Departure()
-        self._place = self._container.connections.nowhere()
+        self._place = self.container.connections.nowhere()
         self.messages = 0
 
     def leave(self) -> None:
         """Have the socket closed because this process ends. Returns at once; for any greenlet."""
         self._leaving = True
-        self._line.ring()
+        self.line.ring()
 
     def end(self) -> None:
         """The client is gone: nobody need follow its answer any more. Returns at once."""
         self._departure.announce()
         self._place.leave()
 
-    def __call__(self, arriving: AbstractContextManager[object], session_id: str | None, after: int | None) -> int:
+    def __call__(self, arriving: AbstractContextManager[object]) -> int:
         """Talk until somebody ends it; the code to close with. Who it is is looked up while `arriving`."""
-        with arriving:
-            refusal = self._begin(session_id, after)
+        refusal = self._attempt(partial(self._arrive, arriving))
         if refusal is not None:
             return LATER if STATUSES[refusal.code] >= HTTPStatus.TOO_MANY_REQUESTS else POLICY
         named_until = time.monotonic() + NAMELESS_SECONDS
@@ -71,63 +86,63 @@ class Talk:
             if patience is not None and patience <= 0:
                 self._tell(Unauthorized("nobody has logged in in time"))
                 return POLICY
-            data = self._line.receive(patience)
+            data = self.line.receive(patience)
             if data is not None and not self._leaving:
                 self._attempt(partial(self._take, data))
         return GOING_AWAY
 
     @property
     def _needs_name(self) -> bool:
-        return not (self._caller.is_known or self._container.settings.allow_guests)
+        return not (self.caller.is_known or self.container.settings.allow_guests)
 
-    def _begin(self, session_id: str | None, after: int | None) -> ServiceError | None:
-        """Check what the socket came with, and go on where the client left. Returns why it may not stay."""
-        if self._caller.is_known or session_id is not None:
-            return self._attempt(lambda: self._resume(self._caller.actor(), session_id, after))
-        return self._attempt(lambda: self._place.move(names_of_nobody(client_address())))
+    def _arrive(self, arriving: AbstractContextManager[object]) -> None:
+        with arriving:
+            if not self._leaving:
+                self.greet()
 
-    def _admit(self, actor: Actor) -> None:
+    def greet(self) -> None:
+        """See who has come, and count them (`admit`). What this raises is told, and ends the socket."""
+        raise NotImplementedError
+
+    def ask(self, text: str) -> Job:
+        """The job that a message becomes. While it is answered there is no other."""
+        raise NotImplementedError
+
+    def act(self, frame: Frame) -> None:
+        """What a frame of a type of the dialect's own means."""
+        raise ValueError(frame.type)
+
+    def admit(self, actor: Actor) -> None:
         """Count the socket among this one's connections. Raises RateLimited."""
         self._place.move(names_of(actor))
 
-    def _resume(self, actor: Actor, session_id: str | None, after: int | None) -> None:
-        self._admit(actor)
-        if session_id is not None:
-            self._container.talks.check_session(actor, session_id)
-        if after is None:
-            return
-        job = self._container.talks.last(actor)
-        if job is not None:
-            self._follow(job, after)
+    def admit_nobody(self) -> None:
+        """Count it under the client's address, until somebody logs in. Raises RateLimited."""
+        self._place.move(names_of_nobody(client_address()))
 
-    def _take(self, data: str | bytes) -> None:
-        frame = frames.read(data, self._container.settings.max_body_kib * KIB)
-        if frame.type == frames.STOP:
-            self._stop()
-        elif frame.type == frames.AUTH:
-            running = self._running
-            self._caller.log_in(frame.text, None if running is None else running.account_id, self._admit)
-        else:
-            if self._running is not None:
-                raise JobRunning()
-            # Before somebody becomes a guest for it.
-            check_message(frame.text)
-            actor = self._caller.actor_or_guest()
-            self._admit(actor)
-            job = self._container.talks.say(actor, frame.text)
-            self.messages += 1
-            self._follow(job, 0)
-
-    def _stop(self) -> None:
-        running = self._running
-        if running is not None:
-            self._container.talks.stop(self._caller.actor(), running.id)
-
-    def _follow(self, job: Job, after: int) -> None:
+    def follow(self, job: Job, after: int) -> None:
+        """Send the answer on, but its first `after` characters, and its end."""
         self._running = job
         context = contextvars.copy_context()
-        follow = threading.Thread(target=context.run, args=(self._show, job, after, locale()), daemon=True)
-        follow.start()
+        show = threading.Thread(target=context.run, args=(self._show, job, after, locale()), daemon=True)
+        show.start()
+
+    def _take(self, data: str | bytes) -> None:
+        frame = self._dialect.read(data, self.container.settings.max_body_kib * KIB)
+        running = self._running
+        if frame.type == STOP:
+            if running is not None:
+                self.container.talks.stop(self.caller.actor(), running.id)
+        elif frame.type == AUTH:
+            self.caller.log_in(frame.text, None if running is None else running.account_id, self.admit)
+        elif frame.type == MESSAGE:
+            if running is not None:
+                raise JobRunning()
+            job = self.ask(frame.text)
+            self.messages += 1
+            self.follow(job, 0)
+        else:
+            self.act(frame)
 
     def _show(self, job: Job, after: int, language: str) -> None:
         try:
@@ -137,19 +152,19 @@ class Talk:
             log.debug("nobody follows", job_id=job.id)
         except OSError as error:
             log.info("socket broke", job_id=job.id, reason=type(error).__name__)
-            self._line.cut()
+            self.line.cut()
 
     def _send_events(self, job: Job, after: int, language: str) -> None:
         is_first = True
         try:
-            for event in self._container.follow(job, after, departure=self._departure):
+            for event in self.container.follow(job, after, departure=self._departure):
                 if isinstance(event, Chunk):
-                    self._line.send(frames.chunk(event, job, is_first=is_first))
+                    self.line.send(self._dialect.chunk(event, job, is_first=is_first))
                     is_first = False
                 elif isinstance(event, Ended):
                     self._ended(job)
-                    self._line.send(frames.last(event, language))
-        except self._container.outages as error:
+                    self.line.send(self._dialect.last(event, language))
+        except self.container.outages as error:
             log.warning("following interrupted", job_id=job.id, reason=type(error).__name__)
             self._ended(job)
             self._tell_in(Unavailable(), language, job.id)
@@ -174,7 +189,7 @@ class Talk:
             return None
         except ServiceError as error:
             failure = error
-        except self._container.outages as error:
+        except self.container.outages as error:
             log.warning("dependency away", reason=type(error).__name__)
             failure = Unavailable()
         except (ConnectionClosed, OSError):
@@ -192,4 +207,4 @@ class Talk:
     def _tell_in(self, error: ServiceError, language: str, job_id: str | None) -> None:
         if STATUSES[error.code] >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("socket refused", error_code=error.code, reason=str(error))
-        self._line.send(frames.error(error, language, self._container.settings.max_body_kib, job_id))
+        self.line.send(self._dialect.error(error, language, self.container.settings.max_body_kib, job_id))

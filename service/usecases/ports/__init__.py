@@ -4,7 +4,9 @@ Every call may raise one of the adapters' outage errors when its server is away;
 place, so use cases don't catch them unless they have something better to do.
 """
 
+from service.usecases.ports.branches import Branches
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
+from service.usecases.ports.erasures import AccountErasures, Erasures, FinalJob
 from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
 from service.usecases.ports.outside import (
     Breaker,
@@ -65,6 +67,7 @@ from service.usecases.ports.records import (
     UserQuery,
     UserRow,
 )
+from service.usecases.ports.search import Search
 from service.usecases.ports.stores import (
     Accounts,
     AlreadyDone,
@@ -83,8 +86,10 @@ from service.usecases.ports.stores import (
     UsageReports,
 )
 from service.usecases.ports.streams import AnswerFollowers, AnswerWriter, Followed
+from service.usecases.ports.transcripts import Transcripts
 
 __all__ = [
+    "AccountErasures",
     "Accounts",
     "AlreadyDone",
     "AnswerFollowers",
@@ -92,6 +97,7 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "Balances",
+    "Branches",
     "Breaker",
     "Catalog",
     "ChatAnswer",
@@ -107,8 +113,10 @@ __all__ = [
     "Dialogs",
     "Doorbell",
     "Endpoints",
+    "Erasures",
     "Figures",
     "FiguresStore",
+    "FinalJob",
     "Followed",
     "FoundKey",
     "Idempotency",
@@ -144,6 +152,7 @@ __all__ = [
     "RunCancelled",
     "RunHandedBack",
     "Runs",
+    "Search",
     "SendFailed",
     "SessionQuery",
     "Telemetry",
@@ -151,6 +160,7 @@ __all__ = [
     "TestPayments",
     "TrackQuery",
     "Tracks",
+    "Transcripts",
     "TutorConfigs",
     "Upstream",
     "UpstreamCheck",

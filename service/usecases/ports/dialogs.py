@@ -35,6 +35,9 @@ class Dialogs(Protocol):
 
     def chat(self, chat_id: str) -> Chat | None: ...
 
+    def successor(self, session_id: str) -> str | None:
+        """Which session takes the place of this default dialog, if it was deleted."""
+
     def create(self, dialog: Dialog) -> None:
         """Store a session with its default chat, unless it is there already."""
 

@@ -216,6 +216,12 @@ class Telemetry(Protocol):
     def upstream_check(self, outcome: str) -> None:
         """Somebody asked whether the provider is there: `ok`, `no_model`, `timeout`, or the reason why not."""
 
+    def deleted(self, kind: str) -> None:
+        """A `session` or an `account`."""
+
+    def erased(self, what: str, count: int) -> None:
+        """So many `messages`, or texts of `jobs`."""
+
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None: ...
 
 

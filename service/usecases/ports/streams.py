@@ -5,6 +5,7 @@ is read from the database later fit together exactly. All of it is best effort: 
 when the job is final.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -17,6 +18,9 @@ class AnswerWriter(Protocol):
 
     def end(self, job_id: str) -> None:
         """No more of it will come: show the rest now, and keep it for ten minutes."""
+
+    def erase(self, job_ids: Sequence[str]) -> bool:
+        """Forget these answers, and let nobody show more of them. False if that can't be done now."""
 
     def seal(self, job_id: str) -> str:
         """Let nobody show more of it, and tell what was shown; "" if that isn't known."""

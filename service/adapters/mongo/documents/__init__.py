@@ -11,6 +11,7 @@ from service.adapters.mongo.documents.chat import (
     ModelDocument,
 )
 from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
+from service.adapters.mongo.documents.erasures import ErasureDocument, SuccessorDocument
 from service.adapters.mongo.documents.learning import ModuleDocument, TrackDocument, TutorConfigDocument
 from service.adapters.mongo.documents.money import (
     CreditsDocument,
@@ -33,6 +34,7 @@ __all__ = [
     "DeliveryDocument",
     "DeliverySlotsDocument",
     "EndpointDocument",
+    "ErasureDocument",
     "FiguresDocument",
     "IdempotencyDocument",
     "JobDocument",
@@ -46,6 +48,7 @@ __all__ = [
     "PaymentDocument",
     "RedeemCodeDocument",
     "SessionDocument",
+    "SuccessorDocument",
     "TestPaymentDocument",
     "TrackDocument",
     "TutorConfigDocument",
@@ -66,6 +69,8 @@ DOCUMENTS = (
     ChatDocument,
     BranchDocument,
     MessageDocument,
+    ErasureDocument,
+    SuccessorDocument,
     IdempotencyDocument,
     UsageDocument,
     AuditDocument,

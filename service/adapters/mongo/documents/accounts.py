@@ -44,6 +44,7 @@ class AccountDocument(Stored):
     linked_account_id = StringField()
     link_id = StringField()
     linked_at = DateTimeField()
+    stayed = IntField()
 
     meta = {
         "collection": "accounts",
@@ -56,6 +57,9 @@ class AccountDocument(Stored):
             ("username", "id"),
             ("-last_seen_at", "-id"),
             {"fields": ["link_id"], "unique": True, "partialFilterExpression": {"link_id": {"$gt": ""}}},
+            # Guests alone have an end.
+            {"fields": ["expires_at"], "partialFilterExpression": {"role": "guest"}},
+            {"fields": ["key_id"], "partialFilterExpression": {"key_id": {"$gt": ""}}},
             {"fields": ["linked_account_id"], "partialFilterExpression": {"linked_account_id": {"$gt": ""}}},
         ],
     }

@@ -85,6 +85,7 @@ class JobDocument(Stored):
     output_format = StringField()
     applies = DictField()
     unasked = BooleanField()
+    erased_at = DateTimeField()
 
     meta = {
         "collection": "jobs",
@@ -101,8 +102,8 @@ class JobDocument(Stored):
                 "fields": ["end_user_id", "status", "-created_at", "-id"],
                 "partialFilterExpression": {"end_user_id": {"$gt": ""}},
             },
-            # Of those who are to be forgotten with their session.
-            {"fields": ["session_id"], "partialFilterExpression": {"session_id": {"$gt": ""}}},
+            # What is still to be erased of a session, or of an account with all its sessions.
+            ("account_id", "erased_at", "session_id", "finished_at"),
             {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
         ],

@@ -40,7 +40,7 @@ class SessionDocument(Stored):
             ("account_id", "-updated_at", "-id", "message_count"),
             ("account_id", "status", "-updated_at", "-id"),
             {
-                "fields": ["end_user_id", "-updated_at", "-id", "message_count"],
+                "fields": ["end_user_id", "account_id", "-updated_at", "-id", "message_count"],
                 "partialFilterExpression": {"end_user_id": {"$gt": ""}},
             },
             {

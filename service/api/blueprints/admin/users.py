@@ -13,6 +13,7 @@ from service.api.blueprints.admin.schemas import (
     Users,
     UserSearch,
 )
+from service.api.schemas import Success
 from service.api.state import services
 from service.domain.accounts import Account, Actor, Role
 from service.domain.plans import Plan
@@ -97,6 +98,20 @@ def set_role(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, 
     Not to oneself, so that the last admin can't be lost, and not to a guest.
     """
     return _state(services().admin.set_role(actor, user_id, Role(given["role"])))
+
+
+@blueprint.route("/user/<user_id>", methods=["DELETE"])
+@authenticated("admin")
+@fails_with(404)
+@blueprint.response(200, Success, description="The account is gone")
+def delete(*, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Delete an account
+
+    As if its owner had: for good, with its dialogs, names, keys, webhooks and links. Wallet and ledger stay. Not one's
+    own.
+    """
+    services().farewells.dismiss(actor, user_id)
+    return {"success": True}
 
 
 def _state(account: Account) -> dict[str, Any]:

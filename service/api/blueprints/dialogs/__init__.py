@@ -2,6 +2,13 @@
 platform does."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.dialogs import chats, sessions
+from service.api.blueprints.dialogs import chats, deletion, export, messages, search, sessions
 
-BLUEPRINTS: tuple[ApiBlueprint, ...] = (sessions.blueprint, chats.blueprint)
+BLUEPRINTS: tuple[ApiBlueprint, ...] = (
+    sessions.blueprint,
+    chats.blueprint,
+    messages.blueprint,
+    search.blueprint,
+    export.blueprint,
+    deletion.blueprint,
+)

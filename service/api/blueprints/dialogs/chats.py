@@ -6,7 +6,7 @@ from marshmallow import fields
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
-from service.api.dialogs import STATUSES
+from service.api.dialogs import PARENT, SIBLINGS, STATUSES, message_bodies
 from service.api.fields import Choice, Moment, Record, SnakeInput, SnakeOutput, Text
 from service.api.schemas import EXAMPLE_CURSOR, EXAMPLE_ID, EXAMPLE_TIME, PAGE_ITEMS, Cursor, Id
 from service.api.state import services
@@ -60,13 +60,22 @@ class ChatMessage(SnakeOutput):
     role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
     content = fields.String(required=True)
     created_at = Moment(required=True)
+    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
+    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
 
 
 class ChatMessages(SnakeOutput):
     EXAMPLE = {
         "chat_id": EXAMPLE_ID,
         "messages": [
-            {"id": f"{EXAMPLE_ID}:user", "role": "user", "content": "С чего начать?", "created_at": EXAMPLE_TIME}
+            {
+                "id": f"{EXAMPLE_ID}:user",
+                "role": "user",
+                "content": "С чего начать?",
+                "created_at": EXAMPLE_TIME,
+                "parent_id": None,
+                "siblings": [f"{EXAMPLE_ID}:user"],
+            }
         ],
         "next_cursor": EXAMPLE_CURSOR,
     }
@@ -99,7 +108,7 @@ def messages(query: dict[str, Any], *, actor: Actor, chat_id: str) -> dict[str, 
     The newest ones, oldest first; `next_cursor` leads to those before them.
     """
     page = services().dialogs.messages(actor, chat_id, query["cursor"], query["limit"])
-    return {"chat_id": chat_id, "messages": page.items, "next_cursor": page.next_cursor}
+    return {"chat_id": chat_id, "messages": message_bodies(page.items), "next_cursor": page.next_cursor}
 
 
 @blueprint.route("/<chat_id>/status", methods=["PUT"])

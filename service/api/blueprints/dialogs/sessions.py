@@ -14,6 +14,7 @@ from service.api.dialogs import (
     ChatView,
     SessionView,
     SessionWithMessages,
+    message_bodies,
     session_body,
     speaks_french,
 )
@@ -153,7 +154,10 @@ def get(query: dict[str, Any], *, actor: Actor, session_id: str) -> dict[str, An
     """
     session = services().dialogs.session(actor, session_id)
     page = services().dialogs.messages(actor, session_id, query["cursor"], query["limit"])
-    return {"session": {**session_body(session), "messages": page.items}, "next_cursor": page.next_cursor}
+    return {
+        "session": {**session_body(session), "messages": message_bodies(page.items)},
+        "next_cursor": page.next_cursor,
+    }
 
 
 @blueprint.route("/<session_id>", methods=["PATCH"])

@@ -5,6 +5,7 @@ from typing import Any
 from service.api.auth import authenticated, client_address, optionally_authenticated, public, remember
 from service.api.blueprint import ApiBlueprint, fails_with
 from service.api.blueprints.gateway.auth_schemas import (
+    Farewell,
     Guest,
     Login,
     Logout,
@@ -129,6 +130,22 @@ def me(*, actor: Actor) -> dict[str, Any]:
         "created_at": account.created_at,
         "expires_at": account.expires_at,
     }
+
+
+@blueprint.route("/me", methods=["DELETE"])
+@authenticated("self")
+@fails_with(429)
+@blueprint.arguments(Farewell, required=False)
+@blueprint.response(200, Success, description="The account is gone")
+def delete_me(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """Delete one's account
+
+    For good, with its dialogs, names, keys, webhooks and links, and the end users of its keys; its tokens stop working
+    at once, and the name is free again. What it paid and used stays in the books, under its id alone. Takes the
+    password, but not from a guest. The last admin can't leave.
+    """
+    services().farewells.leave(actor, given["password"])
+    return {"success": True}
 
 
 def _tokens(logged_in: LoggedIn) -> dict[str, Any]:

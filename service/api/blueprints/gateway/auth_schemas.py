@@ -1,5 +1,7 @@
 """Bodies of `/api/auth`."""
 
+from typing import Any
+
 from marshmallow import ValidationError, fields, validate
 
 from service.api.fields import Choice, Flag, Input, Moment, Output, Text
@@ -42,8 +44,9 @@ class Password(Text):
 class GivenPassword(Text):
     """A password to be compared, whatever its length was allowed to be when it was set."""
 
-    def __init__(self) -> None:
-        super().__init__(required=True, max_length=1024, metadata={"format": "password"})
+    def __init__(self, **options: Any) -> None:
+        needed = {} if "load_default" in options else {"required": True}
+        super().__init__(max_length=1024, metadata={"format": "password"}, **needed, **options)
 
 
 class NewAccount(Input):
@@ -97,6 +100,12 @@ class PasswordChange(Input):
 
     current_password = GivenPassword()
     new_password = Password()
+
+
+class Farewell(Input):
+    EXAMPLE = {"password": "correct horse battery"}
+
+    password = GivenPassword(load_default=None)
 
 
 class TokenReply(Output):

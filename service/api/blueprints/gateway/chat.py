@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from service.api import events
-from service.api.answering import PATIENT_SECONDS, answer, answered
+from service.api.answering import PATIENT_SECONDS, answer, answer_job, answered
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
 from service.api.blueprints.gateway.chat_schemas import JOB_OR_REPLY, After, JobList, Question, Reply, Wait
@@ -29,7 +29,7 @@ CHANNEL = "api"
 # Of a client that brings the whole conversation.
 CONVERSATION_CHANNEL = "bizlevel"
 CONVERSATION_ASSISTANT = "bizlevel"
-_JOB, _REPLY = Job(), Reply()
+_REPLY = Reply()
 
 
 @blueprint.route("", methods=["POST"])
@@ -56,17 +56,9 @@ def ask(question: dict[str, Any], *, actor: Actor) -> Response:
     55 seconds by default.
     """
     tell_quota(actor, question["user_id"])
-    if events.wants_events():
-        return streaming(actor, lambda: events.follow(_submit(actor, question), events.last_event_id()))
-    if question["messages"] is not None:
+    if question["messages"] is not None and not events.wants_events():
         return answer(actor, lambda: _submit(actor, question), _REPLY, _reply, wait_seconds=PATIENT_SECONDS)
-    return answer(
-        actor,
-        lambda: _submit(actor, question),
-        _JOB,
-        lambda final: _body(final, actor),
-        wait_seconds=_wait_seconds(actor),
-    )
+    return answer_job(actor, lambda: _submit(actor, question))
 
 
 @blueprint.route("/jobs", methods=["GET"])
@@ -183,13 +175,6 @@ def _conversation(question: dict[str, Any], actor: Actor) -> Submission:
 
 def _reply(job: DomainJob) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": answered(job)}}
-
-
-def _wait_seconds(actor: Actor) -> int:
-    """How long a client that says nothing waits: as its key says, else as the installation does."""
-    if actor.key is not None and actor.key.wait_seconds is not None:
-        return actor.key.wait_seconds
-    return services().settings.chat_wait_seconds
 
 
 def _body(job: DomainJob, actor: Actor) -> dict[str, Any]:

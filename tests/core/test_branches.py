@@ -1,0 +1,458 @@
+"""Edited questions and answers asked for again: branches beside what was there."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from pymongo.database import Database
+
+from devstack.upstream_control import UpstreamControl
+from service.bootstrap import Container
+from service.domain import dialogs as domain
+from service.domain.accounts import Actor
+from service.domain.chat import Usage
+from service.domain.dialogs import Message
+from service.domain.errors import Forbidden, InvalidMessage, JobRunning, NotFound, ValidationFailed
+from service.domain.jobs import Job, JobStatus, Outcome, charge_for, failed
+from service.usecases import branches
+from service.usecases.branches import Repeat
+from service.usecases.places import NewSession
+from tests.core.checker import check_money
+from tests.core.support import (
+    ROOT,
+    NewActor,
+    ask,
+    at_once,
+    key,
+    kinds,
+    new_key,
+    program_of,
+    submit,
+    wallet,
+)
+
+HOW = Repeat(channel="api")
+
+
+def line(container: Container, actor: Actor, job: Job) -> list[Message]:
+    """What the job's chat shows."""
+    return container.dialogs.messages(actor, job.chat_id or "", None, 100).items
+
+
+def texts(container: Container, actor: Actor, job: Job) -> list[str]:
+    return [message.content for message in line(container, actor, job)]
+
+
+def talk(container: Container, upstream: UpstreamControl, actor: Actor, *questions: str) -> Job:
+    """An answered session; each answer is its question in capitals."""
+    for question in questions:
+        upstream.rule(contains=question, answer=question.upper())
+    job = ask(container, actor, questions[0], new_session=NewSession())
+    for question in questions[1:]:
+        job = ask(container, actor, question, chat_id=job.chat_id)
+    return job
+
+
+def edited(container: Container, actor: Actor, message: Message, text: str) -> Job:
+    job = container.branches.edit(actor, message.id, text, HOW)
+    container.run(job.id)
+    return container.jobs.get(actor, job.id)
+
+
+def regenerated(container: Container, actor: Actor, message: Message) -> Job:
+    job = container.branches.regenerate(actor, message.id, HOW)
+    container.run(job.id)
+    return container.jobs.get(actor, job.id)
+
+
+def test_an_edited_question_is_asked_anew_from_its_place(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    job = talk(container, upstream, actor, "one", "two", "three")
+    upstream.rule(contains="deux", answer="DEUX")
+    before = line(container, actor, job)
+
+    again = edited(container, actor, before[2], "deux")
+
+    assert [message.content for message in again.prompt[1:]] == ["one", "ONE", "deux"]
+    assert texts(container, actor, job) == ["one", "ONE", "deux", "DEUX"]
+    assert container.jobs.get(actor, again.id).assistant == job.assistant
+    following = ask(container, actor, "four", chat_id=job.chat_id)
+    assert [message.content for message in following.prompt[1:]] == ["one", "ONE", "deux", "DEUX", "four"]
+    shown = container.branches.shown(line(container, actor, job))
+    assert [len(each.siblings) for each in shown] == [1, 1, 2, 1, 1, 1]
+    assert shown[2].siblings == [before[2].id, shown[2].message.id]
+
+    container.branches.select(actor, before[4].id)
+
+    assert line(container, actor, job) == before
+    following = ask(container, actor, "five", chat_id=job.chat_id)
+    assert [message.content for message in following.prompt[1:]] == [
+        "one",
+        "ONE",
+        "two",
+        "TWO",
+        "three",
+        "THREE",
+        "five",
+    ]
+    check_money(db)
+
+
+def test_another_answer_stands_beside_the_first(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    job = talk(container, upstream, actor, "one", "two")
+    before = line(container, actor, job)
+    upstream.clear()
+    upstream.rule(contains="two", answer="another")
+
+    again = regenerated(container, actor, before[3])
+
+    assert [message.content for message in again.prompt[1:]] == ["one", "ONE", "two"]
+    assert texts(container, actor, job) == ["one", "ONE", "two", "another"]
+    assert container.contexts._dialogs.chat(job.chat_id or "").context == again.context(20)  # type: ignore[union-attr]
+    third = regenerated(container, actor, line(container, actor, job)[3])
+    (*_, last) = container.branches.shown(line(container, actor, job))
+    assert last.siblings == [before[3].id, f"{again.id}:assistant", f"{third.id}:assistant"]
+    first = regenerated(container, actor, before[1])
+    assert [message.content for message in first.prompt[1:]] == ["one"]
+    assert len(line(container, actor, job)) == 2
+    check_money(db)
+
+
+def test_a_first_question_may_be_edited_too(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    job = talk(container, upstream, actor, "one", "two")
+    before = line(container, actor, job)
+    edited(container, actor, before[0], "uno")
+    assert texts(container, actor, job)[0] == "uno"
+    (first, _) = container.branches.shown(line(container, actor, job))
+    assert len(first.siblings) == 2
+    container.branches.select(actor, before[0].id)
+    assert line(container, actor, job) == before
+    check_money(db)
+
+
+def test_what_fails_or_is_cancelled_changes_nothing(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    job = talk(container, upstream, actor, "one", "two")
+    before, balance = line(container, actor, job), wallet(container, actor)
+    upstream.rule(contains="bad", status=400)
+    assert edited(container, actor, before[0], "bad").status is JobStatus.FAILED
+    open_one = container.branches.edit(actor, before[0].id, "never", HOW)
+    container.jobs.cancel(actor, open_one.id)
+    assert line(container, actor, job) == before
+    assert wallet(container, actor) == balance
+    assert ask(container, actor, "two", chat_id=job.chat_id).prompt[1:-1] == job.context(20)
+    check_money(db)
+
+
+def test_while_a_question_is_open_nothing_else_is_done_in_its_chat(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    job = talk(container, upstream, actor, "one")
+    question, answer = line(container, actor, job)
+    open_one = container.branches.edit(actor, question.id, "uno", HOW)
+    for attempt in (
+        lambda: container.branches.edit(actor, question.id, "eins", HOW),
+        lambda: container.branches.regenerate(actor, answer.id, HOW),
+        lambda: container.branches.select(actor, answer.id),
+        lambda: submit(container, actor, "two", chat_id=job.chat_id),
+    ):
+        with pytest.raises(JobRunning):
+            attempt()
+    container.run(open_one.id)
+    assert container.branches.select(actor, answer.id).length == 2
+    check_money(db)
+
+
+def test_a_branch_is_not_changed_below_a_question_of_the_default_dialog(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    """It takes several at once: what is open while a branch begins goes on on that branch."""
+    actor = new_actor(1_000_000)
+    job = ask(container, actor, "one")
+    question, answer = line(container, actor, job)
+    slow = submit(container, actor, "slow")
+    with pytest.raises(JobRunning):
+        container.branches.select(actor, answer.id)
+    edited(container, actor, question, "uno")
+    container.run(slow.id)
+    assert [message.content for message in line(container, actor, job) if message.role == "user"] == ["uno", "slow"]
+    container.branches.select(actor, answer.id)
+    assert texts(container, actor, job)[0] == "one"
+    check_money(db)
+
+
+def test_only_questions_are_edited_and_only_answers_asked_for_again(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor, stranger = new_actor(1_000_000), new_actor()
+    question, answer = line(container, actor, talk(container, upstream, actor, "one"))
+    with pytest.raises(ValidationFailed) as refused:
+        container.branches.edit(actor, answer.id, "uno", HOW)
+    assert refused.value.details == {"messageId": ["message_not_user"]}
+    with pytest.raises(ValidationFailed) as refused:
+        container.branches.regenerate(actor, question.id, HOW)
+    assert refused.value.details == {"messageId": ["message_not_assistant"]}
+    for text in ("", "  ", "a" * 10_001):
+        with pytest.raises(InvalidMessage):
+            container.branches.edit(actor, question.id, text, HOW)
+    for who in (stranger, program_of(new_key(container, stranger))):
+        with pytest.raises(Forbidden):
+            container.branches.edit(who, question.id, "uno", HOW)
+        with pytest.raises(Forbidden):
+            container.branches.select(who, question.id)
+    with pytest.raises(NotFound):
+        container.branches.select(actor, "unknown")
+    check_money(db)
+
+
+def test_a_program_edits_what_its_end_user_asked_and_the_end_user_pays(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    anna, bot = new_actor(1_000_000), program_of(new_key(container, new_actor(0)))
+    container.billing.top_up(bot, "1", 100_000, None)
+    container.links.confirm(bot, "2", container.links.issue(anna).code)
+    for name in ("1", "2"):
+        job = ask(container, bot, "one", user_id=name)
+        question = line(container, bot, job)[0]
+        again = edited(container, bot, question, "uno")
+        assert (again.account_id, again.external_user_id) == (job.account_id, name)
+        assert again.status is JobStatus.SUCCEEDED
+    assert edited(container, anna, question, "eins").account_id == anna.account_id
+    assert edited(container, ROOT, question, "ein").account_id == anna.account_id
+    check_money(db)
+
+
+def test_an_edit_with_a_key_is_done_once(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    question = line(container, actor, talk(container, upstream, actor, "one"))[0]
+    how = Repeat(channel="api", idempotency=key(actor))
+    jobs = at_once([lambda: container.branches.edit(actor, question.id, "uno", how)] * 4)
+    assert len({job.id for job in jobs}) == 1
+    check_money(db)
+
+
+def test_edits_at_the_same_time_are_one(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, processes: list[Container]
+) -> None:
+    actor = new_actor(1_000_000)
+    job = talk(container, upstream, actor, "one")
+    question, answer = line(container, actor, job)
+    calls = [lambda p=process: edited(p, actor, question, "uno") for process in processes]
+    calls += [lambda p=process: container.branches.select(actor, answer.id) for process in processes]
+    results = kinds(at_once(calls))
+    assert set(results) <= {"Job", "JobRunning", "Chat"}
+    assert results["Job"] >= 1
+    check_money(db)
+
+
+def test_edits_of_edits_come_to_an_end(
+    container: Container,
+    db: Database,
+    new_actor: NewActor,
+    upstream: UpstreamControl,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(branches, "MAX_SEGMENTS", 3)
+    actor = new_actor(10_000_000)
+    job = talk(container, upstream, actor, "one")
+    for _ in range(3):
+        edited(container, actor, line(container, actor, job)[-2], "again")
+        ask(container, actor, "next", chat_id=job.chat_id)
+    for _ in range(5):
+        # At its own place an edit is no deeper.
+        edited(container, actor, line(container, actor, job)[0], "again")
+        ask(container, actor, "next", chat_id=job.chat_id)
+    for _ in range(2):
+        regenerated(container, actor, line(container, actor, job)[-1])
+        ask(container, actor, "next", chat_id=job.chat_id)
+    last = line(container, actor, job)[-1]
+    with pytest.raises(ValidationFailed) as refused:
+        regenerated(container, actor, last)
+    assert refused.value.details == {"messageId": ["too_many_branches:3"]}
+    assert domain.MAX_SEGMENTS == 100
+    check_money(db)
+
+
+@dataclass
+class Node:
+    """A message of the model: what was said, and what came after it."""
+
+    id: str
+    text: str
+    role: str
+    branch: str
+    parent: "Node | None"
+    children: list["Node"] = field(default_factory=list)
+
+    def line(self) -> list["Node"]:
+        return [*(self.parent.line() if self.parent else []), self]
+
+
+@dataclass
+class Asked:
+    """An open job: after which message it is, and what question it brings, if it brings one."""
+
+    job: Job
+    parent: Node | None
+    question: str | None
+    branch: str | None
+
+
+@dataclass(frozen=True)
+class World:
+    container: Container
+    db: Database
+    new_actor: NewActor
+
+
+class Dialogs(RuleBasedStateMachine):
+    """One chat, and whatever people do in it, in any order. The model is a tree and the leaf that is shown."""
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actor: Actor = self.world.new_actor(10**9)
+        dialog = self.world.container.dialogs.create(self.actor, None, "api", NewSession())
+        self.chat_id = dialog.chat.id
+        self.nodes: list[Node] = []
+        self.leaf: Node | None = None
+        self.open: Asked | None = None
+
+    @rule()
+    def ask(self) -> None:
+        text = f"question {len(self.nodes)}"
+        if self.open is not None:
+            with pytest.raises(JobRunning):
+                submit(self.world.container, self.actor, text, chat_id=self.chat_id)
+            return
+        job = submit(self.world.container, self.actor, text, chat_id=self.chat_id)
+        self.begun(job, self.leaf, text, self.leaf.branch if self.leaf else "root")
+
+    @rule(number=st.integers(0))
+    def edit(self, number: int) -> None:
+        node = self.some(number, "user")
+        if node is None:
+            return
+        text = f"edit {len(self.nodes)}"
+        if self.open is not None:
+            with pytest.raises(JobRunning):
+                self.world.container.branches.edit(self.actor, node.id, text, HOW)
+            return
+        self.begun(self.world.container.branches.edit(self.actor, node.id, text, HOW), node.parent, text, None)
+
+    @rule(number=st.integers(0))
+    def regenerate(self, number: int) -> None:
+        node = self.some(number, "assistant")
+        if node is None or node.parent is None:
+            return
+        if self.open is not None:
+            with pytest.raises(JobRunning):
+                self.world.container.branches.regenerate(self.actor, node.id, HOW)
+            return
+        self.begun(self.world.container.branches.regenerate(self.actor, node.id, HOW), node.parent, None, None)
+
+    @rule(number=st.integers(0))
+    def select(self, number: int) -> None:
+        node = self.some(number, "user", "assistant")
+        if node is None:
+            return
+        if self.open is not None:
+            with pytest.raises(JobRunning):
+                self.world.container.branches.select(self.actor, node.id)
+            return
+        self.world.container.branches.select(self.actor, node.id)
+        self.leaf = [each for each in self.nodes if each.branch == node.branch][-1]
+
+    @rule(answered=st.booleans())
+    def settle(self, answered: bool) -> None:
+        if self.open is None:
+            return
+        asked, self.open = self.open, None
+        claimed = self.world.container.run._jobs.claim(asked.job.id, "w", 30)
+        assert claimed is not None
+        usage = Usage(prompt_tokens=1, completion_tokens=1)
+        text = f"answer {len(self.nodes)}"
+        cost = charge_for(claimed, usage)
+        outcome = Outcome(JobStatus.SUCCEEDED, cost, text, usage, "stop") if answered else failed("X")
+        assert self.world.container.run._money.settle(claimed, outcome, 20) is not None
+        if answered:
+            leaf = asked.parent
+            if asked.question is not None:
+                leaf = self.added(asked, leaf, asked.question, "user")
+            self.leaf = self.added(asked, leaf, text, "assistant")
+
+    @rule()
+    def cancel(self) -> None:
+        if self.open is not None:
+            self.world.container.jobs.cancel(self.actor, self.open.job.id)
+            self.open = None
+
+    @invariant()
+    def what_is_shown_agrees(self) -> None:
+        container = self.world.container
+        page = container.dialogs.messages(self.actor, self.chat_id, None, 100)
+        expected = self.leaf.line()[-100:] if self.leaf else []
+        assert [(each.id, each.content) for each in page.items] == [(each.id, each.text) for each in expected]
+        chat = container.dialogs.chat(self.actor, self.chat_id)
+        assert [message.content for message in chat.context] == [each.text for each in expected[-20:]]
+        for shown, node in zip(container.branches.shown(page.items), expected, strict=True):
+            beside = node.parent.children if node.parent else [each for each in self.nodes if each.parent is None]
+            assert shown.siblings == [each.id for each in beside]
+
+    def teardown(self) -> None:
+        check_money(self.world.db)
+
+    def some(self, number: int, *roles: str) -> Node | None:
+        fitting = [node for node in self.nodes if node.role in roles]
+        return fitting[number % len(fitting)] if fitting else None
+
+    def begun(self, job: Job, parent: Node | None, question: str | None, branch: str | None) -> None:
+        asked = question if question is not None or parent is None else parent.text
+        before = parent if question is not None else (parent.parent if parent else None)
+        history = [node.text for node in before.line()][-20:] if before else []
+        assert [message.content for message in job.prompt[1:]] == [*history, asked]
+        self.open = Asked(job, parent, question, branch)
+
+    def added(self, asked: Asked, parent: Node | None, text: str, role: str) -> Node:
+        node = Node(f"{asked.job.id}:{role}", text, role, asked.branch or asked.job.id, parent)
+        self.nodes.append(node)
+        if parent is not None:
+            parent.children.append(node)
+        return node
+
+
+@pytest.mark.timeout(300)
+def test_any_history_of_a_chat_shows_what_the_model_shows(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    class Machine(Dialogs):
+        pass
+
+    Machine.world = World(container, db, new_actor)
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=10,
+            stateful_step_count=40,
+            deadline=None,
+            phases=(Phase.explicit, Phase.generate),
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

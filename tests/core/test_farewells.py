@@ -1,0 +1,221 @@
+"""Deleting an account: what ends at once, what is erased, and what stays in the books."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pymongo.database import Database
+
+from devstack.upstream_control import UpstreamControl
+from service.bootstrap import Container
+from service.domain.accounts import Actor, Role
+from service.domain.errors import (
+    BadCredentials,
+    Forbidden,
+    NotFound,
+    ServiceError,
+    TooManyAttempts,
+    Unauthorized,
+    Unavailable,
+    ValidationFailed,
+)
+from service.domain.jobs import JobStatus
+from service.usecases.places import NewSession
+from service.usecases.ports import UserQuery
+from tests.core.checker import check_money
+from tests.core.support import (
+    ROOT,
+    NewActor,
+    ask,
+    at_once,
+    kinds,
+    new_key,
+    program_of,
+    set_balance,
+    submit,
+)
+from tests.core.test_accounts import HERE, PASSWORD, actor_of, recognised, register
+from tests.core.test_erasing import everything, long_ago
+
+SECRET = "tamarisk"
+
+
+def rest_erased(container: Container, db: Database) -> None:
+    """Upkeep, until there is nothing left to erase and nothing can come any more."""
+    for _ in range(30):
+        long_ago(db)
+        container.erase()
+        if not db.erasures.count_documents({}):
+            return
+    raise AssertionError(list(db.erasures.find()))
+
+
+def test_an_account_leaves_with_all_that_it_said_and_had(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    login = register(container, SECRET, email=f"{SECRET}@example.com", first_name=SECRET, last_name=SECRET)
+    actor = actor_of(login)
+    set_balance(container, actor, 1_000_000)
+    upstream.rule(contains="say", answer=SECRET)
+    ask(container, actor, f"say {SECRET}")
+    ask(container, actor, SECRET, new_session=NewSession(title=SECRET))
+    ask(container, actor, SECRET, stream=True)
+    queued = submit(container, actor, SECRET)
+    issued = new_key(container, actor, name=SECRET)
+    bot = program_of(issued)
+    container.billing.top_up(bot, "4242", 100_000, None)
+    ask(container, bot, SECRET, user_id="4242")
+    endpoint = container.webhooks.create(actor, {"url": f"https://example.com/{SECRET}"})
+    container.webhooks.test(actor, endpoint.id, {"a": SECRET})
+    container.tracks.create(actor, None, {"title": SECRET})
+    other = program_of(new_key(container, new_actor()))
+    container.links.confirm(other, "7", container.links.issue(actor).code)
+    ask(container, other, SECRET, user_id="7")
+    of_account = {"account_id": actor.account_id}
+    ledger = db.ledger.count_documents(of_account)
+
+    container.farewells.leave(actor, PASSWORD)
+
+    assert not recognised(container, login)
+    with pytest.raises(Unauthorized):
+        container.keys.recognise(issued.secret)
+    with pytest.raises(BadCredentials):
+        container.accounts.log_in(SECRET, PASSWORD, address=HERE)
+    assert db.accounts.count_documents({"linked_account_id": actor.account_id}) == 0
+    assert db.endpoints.count_documents({}) == 0
+    register(container, SECRET, email=f"{SECRET}@example.com")
+    db.accounts.delete_many({"username": SECRET})
+    rest_erased(container, db)
+    assert SECRET not in everything(db)
+    assert container.run._jobs.get(queued.id).status is JobStatus.CANCELLED  # type: ignore[union-attr]
+    assert db.jobs.count_documents({"erased_at": None}) == 0
+    assert db.ledger.count_documents(of_account) == ledger + 1
+    assert db.accounts.count_documents({"key_id": issued.key.id}) == 0
+    assert db.keys.count_documents({"account_id": actor.account_id}) == 0
+    assert db.audit.count_documents({"action": "account.delete", "actor_id": actor.account_id, "outcome": "done"}) == 1
+    # The bot's user is its program's again.
+    container.billing.top_up(other, "7", 10_000, None)
+    assert ask(container, other, "hello", user_id="7").account_id != actor.account_id
+    check_money(db)
+
+
+def test_only_with_the_password(container: Container, db: Database) -> None:
+    login = register(container)
+    actor = actor_of(login)
+    with pytest.raises(ValidationFailed):
+        container.farewells.leave(actor, None)
+    with pytest.raises(BadCredentials):
+        container.farewells.leave(actor, "wrong")
+    for _ in range(15):
+        with pytest.raises((BadCredentials, TooManyAttempts)):
+            container.farewells.leave(actor, "wrong")
+    with pytest.raises(TooManyAttempts):
+        container.farewells.leave(actor, PASSWORD)
+    assert recognised(container, login)
+
+
+def test_a_guest_leaves_without_one(container: Container, db: Database) -> None:
+    login = container.accounts.guest_login(address=HERE, locale=None)
+    container.farewells.leave(actor_of(login), None)
+    assert not recognised(container, login)
+    rest_erased(container, db)
+    check_money(db)
+
+
+def test_guests_whose_time_is_over_are_erased(container: Container, db: Database, upstream: UpstreamControl) -> None:
+    logins = [container.accounts.guest_login(address=HERE, locale=None) for _ in range(3)]
+    for login in logins:
+        set_balance(container, actor_of(login), 10_000)
+        ask(container, actor_of(login), SECRET)
+    late, adopted, young = (login.account.id for login in logins)
+    earlier = datetime.now(UTC) - timedelta(seconds=1)
+    db.accounts.update_many({"_id": {"$ne": young}}, {"$set": {"expires_at": earlier}})
+    db.accounts.update_one({"_id": adopted}, {"$set": {"role": "user"}})
+
+    container.upkeep()
+
+    assert {row["_id"] for row in db.accounts.find()} == {adopted, young}
+    rest_erased(container, db)
+    assert db.jobs.count_documents({"account_id": late, "erased_at": None}) == 0
+    assert db.jobs.count_documents({"account_id": {"$in": [adopted, young]}, "erased_at": None}) == 2
+    assert container.run._jobs.get(db.jobs.find_one({"account_id": late})["_id"]).erased_at  # type: ignore[index,union-attr]
+    check_money(db)
+
+
+def test_the_last_admin_stays(container: Container, db: Database, processes: list[Container]) -> None:
+    for name in ("first", "second"):
+        assert container.accounts.create_admin(name, PASSWORD)
+    actors = [actor_of(container.accounts.log_in(name, PASSWORD, address=HERE)) for name in ("first", "second")]
+    results = at_once(
+        [
+            lambda a=actor, p=process: p.farewells.leave(a, PASSWORD)
+            for actor, process in zip(actors, processes, strict=False)
+        ]
+    )
+    assert kinds(results) == {"NoneType": 1, "ValidationFailed": 1}
+    (refused,) = [result for result in results if isinstance(result, ServiceError)]
+    assert refused.details == {"userId": ["last_admin"]}
+    assert db.accounts.count_documents({"role": "admin"}) == 1
+
+
+def test_two_admins_do_not_dismiss_each_other(container: Container, db: Database, processes: list[Container]) -> None:
+    for name in ("first", "second"):
+        assert container.accounts.create_admin(name, PASSWORD)
+    first, second = (actor_of(container.accounts.log_in(name, PASSWORD, address=HERE)) for name in ("first", "second"))
+    at_once(
+        [
+            lambda: processes[0].farewells.dismiss(first, second.account_id),
+            lambda: processes[1].farewells.dismiss(second, first.account_id),
+        ]
+    )
+    assert db.accounts.count_documents({"role": "admin"}) == 1
+
+
+def test_admins_delete_others_and_not_themselves(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor, admin = new_actor(), new_actor(role=Role.ADMIN)
+    ask(container, actor, SECRET)
+    for who in (actor, new_actor(role=Role.SUPPORT)):
+        with pytest.raises(Forbidden):
+            container.farewells.dismiss(who, actor.account_id)
+    with pytest.raises(ValidationFailed):
+        container.farewells.dismiss(admin, admin.account_id)
+    container.farewells.dismiss(admin, actor.account_id)
+    with pytest.raises(NotFound):
+        container.farewells.dismiss(admin, actor.account_id)
+    with pytest.raises(NotFound):
+        container.admin.user(ROOT, actor.account_id)
+    assert container.admin.users(ROOT, UserQuery(sort="balance"))[1] >= 1
+    rest_erased(container, db)
+    assert SECRET not in everything(db)
+    check_money(db)
+
+
+def test_a_deleted_end_user_may_come_back_when_all_is_erased(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    bot = program_of(new_key(container, new_actor()))
+    container.billing.top_up(bot, "4242", 100_000, None)
+    job = ask(container, bot, SECRET, user_id="4242")
+    container.farewells.dismiss(ROOT, job.account_id)
+    with pytest.raises(Unavailable):
+        submit(container, bot, "hello", user_id="4242")
+    rest_erased(container, db)
+    again = ask(container, bot, "hello", user_id="4242")
+    assert (again.account_id, again.status) == (job.account_id, JobStatus.SUCCEEDED)
+    assert [message.content for message in again.prompt[1:]] == ["hello"]
+    assert SECRET not in everything(db)
+    check_money(db)
+
+
+def test_a_question_that_was_being_accepted_when_its_account_left(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor: Actor = new_actor()
+    container.erase.account(actor.account_id)
+    job = submit(container, actor, SECRET)
+    rest_erased(container, db)
+    assert container.run._jobs.get(job.id).status is JobStatus.CANCELLED  # type: ignore[union-attr]
+    assert SECRET not in everything(db)
+    assert db.sessions.count_documents({}) == 0
+    check_money(db)
