@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.domain.accounts import Actor
+from service.domain.catalog import Assistant
 from service.domain.chat import ChatMessage
-from service.domain.dialogs import MAX_SEGMENTS, Chat, Fork, Message, Segment, path_before
+from service.domain.dialogs import MAX_SEGMENTS, MAX_SIBLINGS, Chat, Fork, Message, Segment, path_before
 from service.domain.errors import NotFound, ValidationFailed
 from service.domain.jobs import Job
 from service.usecases import ports
@@ -45,6 +46,7 @@ class BranchService:
         dialogs: DialogService,
         jobs: JobService,
         job_store: ports.Jobs,
+        catalog: ports.Catalog,
         history_messages: int,
     ) -> None:
         self._store = store
@@ -52,6 +54,7 @@ class BranchService:
         self._dialogs = dialogs
         self._jobs = jobs
         self._job_store = job_store
+        self._catalog = catalog
         self._history_messages = history_messages
 
     def edit(self, actor: Actor, message_id: str, text: str, how: Repeat) -> Job:
@@ -71,14 +74,14 @@ class BranchService:
     def regenerate(self, actor: Actor, message_id: str, how: Repeat) -> Job:
         """Ask for another answer in the place of this one.
 
-        Raises ValidationFailed unless it is an answer, and what `JobService.submit` raises.
+        Raises ValidationFailed unless it is an answer to a question, and what `JobService.submit` raises.
         """
         earlier = self._jobs.earlier(how.idempotency)
         if earlier is not None:
             return earlier
         message, chat = self._message(actor, message_id, "message.regenerate")
         question = None if message.parent_id is None else self._store.message(message.parent_id)
-        if message.role != "assistant" or question is None:
+        if message.role != "assistant" or question is None or question.role != "user":
             raise ValidationFailed(details={"messageId": ["message_not_assistant"]})
         path = self._path_to(message)
         fork = Fork(path, message.position, question.id, keeps_question=True)
@@ -126,6 +129,8 @@ class BranchService:
         asked = self._job_store.get(message.job_id)
         if asked is None:
             raise NotFound("job")
+        if len(self._store.siblings(chat.id, {fork.parent_id}).get(fork.parent_id, ())) >= MAX_SIBLINGS:
+            raise ValidationFailed(details={"messageId": [f"too_many_siblings:{MAX_SIBLINGS}"]})
         *before, last = fork.path or (Segment(message.branch, 0),)
         there = replace(chat, path=tuple(before), branch=last.branch, length=last.until)
         until = fork.position - 1 if fork.keeps_question else fork.position
@@ -136,7 +141,7 @@ class BranchService:
                 message=text,
                 channel=how.channel,
                 user_id=actor.name_of(asked.account_id, asked.external_user_id, asked.end_user_id),
-                assistant=asked.assistant,
+                assistant=self._assistant_of(asked),
                 context=[ChatMessage(said.role, said.content) for said in context],
                 metadata=how.metadata,
                 callback_url=how.callback_url,
@@ -146,3 +151,11 @@ class BranchService:
                 fork=fork,
             ),
         )
+
+    def _assistant_of(self, asked: Job) -> str | Assistant:
+        """The assistant that answered, with what it was told and by the model that it had: a tutor knows its course."""
+        known = self._catalog.assistant(asked.assistant)
+        if known is None or not asked.prompt or asked.prompt[0].role != "system":
+            return asked.assistant
+        model = known.model if self._catalog.model(asked.model) is None else asked.model
+        return replace(known, persona=asked.prompt[0].content, model=model, temperature=asked.temperature)
