@@ -4,6 +4,7 @@ A request deletes and erases a first piece; upkeep does the rest. The database s
 a process died.
 """
 
+import time
 from datetime import timedelta
 from uuid import uuid4
 
@@ -25,9 +26,10 @@ DIALOGS_BATCH = 500
 JOBS_BATCH = 200
 SESSIONS_BATCH = 20
 GUESTS_BATCH = 20
-# Pieces in one round of upkeep, which has other things to do as well.
-ROUND_PIECES = 5
-# While only latecomers are waited for; also, after how long somebody else goes on with what a dead process left.
+# Of one round of upkeep, which has other things to do as well.
+ROUND_SECONDS = 0.5
+# For the first latecomers, later ones less often; also, after how long somebody else goes on with what a dead process
+# left.
 LOOK_SECONDS = 5
 # A stream of an answer is forgotten by itself within this time.
 STREAMS_LIVE = timedelta(hours=1)
@@ -82,7 +84,8 @@ class EraseService:
         """A round of upkeep: some pieces of what is due."""
         for account_id in self._accounts.expired_guests(GUESTS_BATCH):
             self._begin_account(account_id, expired_guest=True)
-        for _ in range(ROUND_PIECES):
+        over_at = time.monotonic() + ROUND_SECONDS
+        while time.monotonic() < over_at:
             erasure = self._erasures.claim(LOOK_SECONDS)
             if erasure is None:
                 return
@@ -99,6 +102,8 @@ class EraseService:
             elif self._is_over(erasure):
                 self._erasures.end(erasure)
                 log.info("erased", erasure_id=erasure.id)
+            else:
+                self._erasures.due_again(erasure, self._patience(erasure))
 
     def _begin(self, session: Session) -> Erasure | None:
         erasure = self._erasures.begin(session, uuid4().hex)
@@ -160,6 +165,12 @@ class EraseService:
         if streamed and not self._writer.erase(sorted(streamed)):
             jobs = [job for job in jobs if job.id not in streamed]
         return self._erasures.erase_jobs([job.id for job in jobs]), len(jobs)
+
+    def _patience(self, erasure: Erasure) -> float:
+        """After how many seconds it is looked at again, of which nothing is left now: the later the older it is, so
+        that many deletions at once, as of an account, don't keep the next one waiting."""
+        age = (self._clock.now() - erasure.created_at).total_seconds()
+        return max(LOOK_SECONDS, min(age, LATECOMERS.total_seconds() - age))
 
     def _is_over(self, erasure: Erasure) -> bool:
         """Nothing is left, and nothing can come any more."""

@@ -1,5 +1,6 @@
 """Deleting a session: gone at once, erased piece by piece, and nothing of it comes back."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from service.adapters.redis.streams import stream_key
 from service.bootstrap import Container
 from service.domain.chat import ChatMessage
 from service.domain.dialogs import Dialog, default_session_id, new_dialog
+from service.domain.erasures import Erasure
 from service.domain.errors import Forbidden, NotFound, ValidationFailed
 from service.domain.jobs import Job, JobStatus
 from service.usecases import erase
@@ -422,6 +424,32 @@ def test_what_is_too_much_for_a_transaction_is_deleted_in_pieces(
     for _ in range(5):
         container.erase()
     assert db.erasures.count_documents({}) == 0
+
+
+def test_many_deletions_keep_the_next_one_waiting_for_seconds_only(
+    container: Container, db: Database, new_actor: NewActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is erased already and waits for latecomers is looked at ever less often."""
+    anna = new_actor()
+    for _ in range(10):
+        container.erase.session(anna, container.dialogs.create(anna, None, "api", NEW).session.id)
+    looks: Counter[str] = Counter()
+    piece = container.erase._piece
+
+    def count(erasure: Erasure) -> bool:
+        looks[erasure.id] += 1
+        return piece(erasure)
+
+    monkeypatch.setattr(container.erase, "_piece", count)
+    for age in range(130):
+        # A second passes.
+        for field in ("created_at", "next_at"):
+            db.erasures.update_many({}, [{"$set": {field: {"$subtract": [f"${field}", 1_000]}}}])
+        if not age:
+            db.erasures.update_many({}, {"$set": {"next_at": datetime.now(UTC)}})
+        container.erase()
+    assert db.erasures.count_documents({}) == 0
+    assert set(looks.values()) <= {6, 7, 8}, looks
 
 
 def test_one_that_cannot_be_erased_keeps_no_other(
