@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from service.domain.accounts import Actor, Role
-from service.domain.dialogs import Chat, ChatKind, Dialog, DialogStatus, Message, Session
+from service.domain.dialogs import MAX_CHATS, MAX_SESSIONS, Chat, ChatKind, Dialog, DialogStatus, Message, Session
 from service.domain.errors import Forbidden, NotFound, RegistrationRequired, ValidationFailed
 from service.domain.tracks import Track
 from service.usecases import ports
@@ -44,8 +44,13 @@ class DialogService:
         return self._dialogs.totals(self._scope(actor, user_id, "sessions.read"))
 
     def create(self, actor: Actor, user_id: str | None, channel: str, wanted: NewSession) -> Dialog:
-        """Begin a session in which nothing is said yet. Raises Forbidden, NotFound, also for the track."""
+        """Begin a session in which nothing is said yet.
+
+        Raises Forbidden, NotFound, also for the track, and ValidationFailed beyond `MAX_SESSIONS`.
+        """
         party = self._owners.party(actor, user_id, "session.create")
+        if self._dialogs.count(scope_of(party), MAX_SESSIONS) >= MAX_SESSIONS:
+            raise ValidationFailed(details={"title": [f"too_many_sessions:{MAX_SESSIONS}"]})
         if wanted.track_id is not None:
             track = self._tracks.get(wanted.track_id)
             if track is None:
@@ -95,8 +100,10 @@ class DialogService:
         return self._dialogs.chats(session_id, cursor, limit)
 
     def add_chat(self, actor: Actor, session_id: str, title: str) -> Chat:
-        """One more chat of a session."""
+        """One more chat of a session. Raises as `session` does, and ValidationFailed beyond `MAX_CHATS`."""
         session, now = self.session(actor, session_id, "chat.create"), self._clock.now()
+        if self._dialogs.count_chats(session_id, MAX_CHATS) >= MAX_CHATS:
+            raise ValidationFailed(details={"title": [f"too_many_chats:{MAX_CHATS}"]})
         return self._dialogs.add_chat(
             Chat(
                 id=uuid4().hex,

@@ -16,8 +16,10 @@ from service.domain.errors import (
     NotFound,
     RegistrationRequired,
     ServiceError,
+    ValidationFailed,
 )
 from service.domain.jobs import Job, JobStatus
+from service.usecases import dialogs as use_case
 from service.usecases.dialogs import SessionFilter
 from service.usecases.places import NewSession
 from tests.core.checker import check_money
@@ -331,3 +333,22 @@ def test_of_a_linked_account_a_program_sees_what_it_asked_there(
     assert {own.session_id, asked.session_id} <= {session.id for session in sessions(container, vera)}
     assert ask(container, vera, "me again", session_id=asked.session_id).status is JobStatus.SUCCEEDED
     check_money(db)
+
+
+def test_sessions_and_chats_that_cost_nothing_come_to_an_end(
+    container: Container, db: Database, new_actor: NewActor, monkeypatch: pytest.MonkeyPatch, upstream: UpstreamControl
+) -> None:
+    for limit in ("MAX_SESSIONS", "MAX_CHATS"):
+        monkeypatch.setattr(use_case, limit, 2)
+    anna, bella = new_actor(1_000_000), new_actor()
+    bot = program_of(new_key(container, bella))
+    for actor, user_id in ((anna, None), (bot, "1"), (bot, "2")):
+        first, _ = (container.dialogs.create(actor, user_id, "api", NewSession()) for _ in range(2))
+        with pytest.raises(ValidationFailed) as refused:
+            container.dialogs.create(actor, user_id, "api", NewSession())
+        assert refused.value.details == {"title": ["too_many_sessions:2"]}
+        container.dialogs.add_chat(actor, first.session.id, "")
+        with pytest.raises(ValidationFailed) as refused:
+            container.dialogs.add_chat(actor, first.session.id, "")
+        assert refused.value.details == {"title": ["too_many_chats:2"]}
+    assert ask(container, anna, new_session=NewSession()).status is JobStatus.SUCCEEDED

@@ -380,10 +380,14 @@ def use_erasing(container: Container, db: Database, anna: Actor) -> None:
     container.erase.account(program_of(linked).key.end_user_id("77"))  # type: ignore[union-attr]
     with pytest.raises(Unavailable):
         container.billing.top_up(program_of(linked), "77", 10, None)
+    back = program_of(new_key(container, actor_of(register(container, "carl"))))
+    container.billing.top_up(back, "88", 10, None)
+    container.erase.account(back.owner("88"))
     container.erase.account(anna.account_id)
     for _ in range(5):
         container.upkeep()
         db.erasures.update_many({}, {"$set": {"created_at": earlier, "next_at": earlier}})
+    container.billing.top_up(back, "88", 10, None)
     assert db.accounts.count_documents({"_id": {"$in": [guest.account.id, bella.account_id, anna.account_id]}}) == 0
 
 

@@ -88,6 +88,14 @@ class MongoDialogs:
             return int(row["sessions"]), int(row["messages"])
         return 0, 0
 
+    def count(self, scope: DialogScope, most: int) -> int:
+        """See `ports.Dialogs.count`."""
+        return self._sessions.count_documents(_of(scope), limit=most)
+
+    def count_chats(self, session_id: str, most: int) -> int:
+        """See `ports.Dialogs.count_chats`."""
+        return self._chats.count_documents({"session_id": session_id}, limit=most)
+
     def rename(self, session_id: str, title: str) -> Session | None:
         return self._change(session_id, {"title": title})
 

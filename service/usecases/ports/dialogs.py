@@ -52,6 +52,12 @@ class Dialogs(Protocol):
     def totals(self, scope: DialogScope) -> tuple[int, int]:
         """How many sessions there are, and how many messages in them."""
 
+    def count(self, scope: DialogScope, most: int) -> int:
+        """How many sessions there are, as far as `most`."""
+
+    def count_chats(self, session_id: str, most: int) -> int:
+        """How many chats a session has, as far as `most`."""
+
     def rename(self, session_id: str, title: str) -> Session | None: ...
 
     def set_status(self, session_id: str, status: DialogStatus) -> Session | None: ...
