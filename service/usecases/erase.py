@@ -124,11 +124,9 @@ class EraseService:
         if erasure.kind is ErasureKind.TRACK:
             return self._track_piece(erasure.subject_id)
         if erasure.kind is ErasureKind.SESSION:
-            dialogs = self._erasures.remove_dialogs(erasure.subject_id, DIALOGS_BATCH)
-            messages = self._erasures.remove_messages(erasure.subject_id, MESSAGES_BATCH)
-            more = dialogs == DIALOGS_BATCH or messages == MESSAGES_BATCH
+            messages, more = self._session_piece(erasure.subject_id)
         else:
-            messages, more = 0, self._account_piece(erasure.account_id)
+            messages, more = self._account_piece(erasure.account_id)
         for job in self._erasures.open_jobs(erasure, JOBS_BATCH):
             self._jobs.stop(job)
         erased, found = self._erase_jobs(erasure)
@@ -145,16 +143,28 @@ class EraseService:
             self._begin(session)
         return bool(sessions)
 
-    def _account_piece(self, account_id: str) -> bool:
-        """Each of its sessions and end users has an erasure of its own; whether there may be more to be done."""
-        sessions = self._erasures.sessions_of_account(account_id, SESSIONS_BATCH)
+    def _session_piece(self, session_id: str) -> tuple[int, bool]:
+        """How many messages were removed, and whether there is more to be done. The session comes last: while it is
+        there, an account's erasure finds it; no turn is written any more without its chat, so that comes first."""
+        dialogs = self._erasures.remove_dialogs(session_id, DIALOGS_BATCH)
+        messages = self._erasures.remove_messages(session_id, MESSAGES_BATCH)
+        more = dialogs == DIALOGS_BATCH or messages == MESSAGES_BATCH
+        if not more:
+            self._erasures.remove_session(session_id)
+        return messages, more
+
+    def _account_piece(self, account_id: str) -> tuple[int, bool]:
+        """The same of some of its sessions; each of its end users has an erasure of its own."""
+        sessions, messages = self._erasures.sessions_of_account(account_id, SESSIONS_BATCH), 0
         for session in sessions:
-            self._begin(session)
+            messages += self._session_piece(session.id)[0]
+            if messages >= MESSAGES_BATCH:
+                return messages, True
         end_users = self._accounts.end_users(account_id, SESSIONS_BATCH)
         for end_user_id in end_users:
             self._begin_account(end_user_id)
         removed = self._accounts.remove_belongings(account_id, MESSAGES_BATCH)
-        return bool(sessions or end_users or removed)
+        return messages, bool(sessions or end_users or removed)
 
     def _erase_jobs(self, erasure: Erasure) -> tuple[int, int]:
         """How many jobs were erased, and how many there were to erase."""

@@ -312,7 +312,7 @@ def test_without_redis_streamed_answers_are_erased_when_it_is_back(
     check_money(db)
 
 
-@pytest.mark.parametrize("step", ["remove_dialogs", "remove_messages", "final_jobs", "erase_jobs"])
+@pytest.mark.parametrize("step", ["remove_dialogs", "remove_messages", "remove_session", "final_jobs", "erase_jobs"])
 def test_what_a_dying_process_leaves_is_finished_by_upkeep(
     container: Container,
     db: Database,

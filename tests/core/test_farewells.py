@@ -21,6 +21,7 @@ from service.domain.errors import (
 )
 from service.domain.jobs import JobStatus
 from service.domain.links import hash_code
+from service.usecases import erase
 from service.usecases.places import NewSession
 from service.usecases.ports import UserQuery
 from tests.core.checker import check_money
@@ -281,3 +282,24 @@ def test_a_password_is_not_changed_of_one_who_has_just_left(container: Container
     container.farewells.leave(actor, PASSWORD)
     with pytest.raises(Unauthorized):
         container.accounts._accounts.set_password(actor.account_id, "hash", login)
+
+
+def test_an_account_with_many_sessions_is_erased_by_one_entry(
+    container: Container, db: Database, upstream: UpstreamControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each session would be hours of others' waiting."""
+    monkeypatch.setattr(erase, "MESSAGES_BATCH", 2)
+    monkeypatch.setattr(erase, "SESSIONS_BATCH", 2)
+    actor = actor_of(register(container, "ann"))
+    set_balance(container, actor, 1_000_000)
+    for _ in range(3):
+        job = ask(container, actor, SECRET, new_session=NewSession())
+        ask(container, actor, SECRET, chat_id=job.chat_id)
+    container.farewells.leave(actor, PASSWORD)
+    assert db.messages.count_documents({}) == 12 - 2
+    assert db.sessions.count_documents({}) == 3, "while something was said in it, it is found"
+    container.upkeep()
+    assert (db.sessions.count_documents({}), db.messages.count_documents({}), db.chats.count_documents({})) == (0, 0, 0)
+    assert [row["kind"] for row in db.erasures.find()] == ["account"]
+    assert SECRET not in everything(db)
+    check_money(db)

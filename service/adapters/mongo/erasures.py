@@ -80,8 +80,11 @@ class MongoErasures:
         """See `ports.Erasures.remove_dialogs`."""
         of_session = {"session_id": session_id}
         chats = _remove_some(collection(ChatDocument), of_session, limit)
-        self._sessions.delete_one({"_id": session_id})
         return max(chats, _remove_some(collection(BranchDocument), of_session, limit))
+
+    def remove_session(self, session_id: str) -> None:
+        """See `ports.Erasures.remove_session`."""
+        self._sessions.delete_one({"_id": session_id})
 
     def remove_messages(self, session_id: str, limit: int) -> int:
         """See `ports.Erasures.remove_messages`."""

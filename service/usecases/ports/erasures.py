@@ -40,8 +40,10 @@ class Erasures(Protocol):
         """Nothing is left of it."""
 
     def remove_dialogs(self, session_id: str, limit: int) -> int:
-        """Remove the session if a question that came late has opened it once more, and at most so many of its chats and
-        of its branches; the larger of the two numbers."""
+        """Remove at most so many chats of a session and so many of its branches; the larger of the two numbers."""
+
+    def remove_session(self, session_id: str) -> None:
+        """Remove the session alone, of which nothing else is left."""
 
     def remove_messages(self, session_id: str, limit: int) -> int:
         """Remove at most so many messages; how many that were."""
