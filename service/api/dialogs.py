@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from flask import Blueprint
 from marshmallow import fields
 
-from service.api.fields import Moment, Output, Record
+from service.api.fields import Moment, Output, Record, SnakeOutput
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_TIME
 from service.api.state import locale, services, state
 from service.domain.dialogs import ChatKind, DialogStatus, Message, Session
@@ -70,6 +70,17 @@ class MessageView(Output):
     siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
 
 
+class LearningMessage(SnakeOutput):
+    """The same as the learning platform spells it."""
+
+    id = fields.String(required=True)
+    role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
+    content = fields.String(required=True)
+    created_at = Moment(required=True)
+    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
+    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
+
+
 class ChatView(Output):
     """One of the chats of a session."""
 
@@ -77,7 +88,7 @@ class ChatView(Output):
     session_id = fields.String(required=True)
     title = fields.String(required=True)
     kind = fields.String(required=True, metadata={"enum": list(ChatKind)})
-    module_id = fields.String()
+    module_id = fields.String(required=True, allow_none=True, metadata={"description": "Of a module's chat."})
     status = fields.String(required=True, metadata={"enum": list(DialogStatus)})
     message_count = fields.Integer(required=True)
     created_at = Moment(required=True)

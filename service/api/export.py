@@ -52,6 +52,7 @@ class ExportedSession(Output):
                 "sessionId": EXAMPLE_ID,
                 "title": "",
                 "kind": "default",
+                "moduleId": None,
                 "status": "active",
                 "messageCount": 1,
                 "createdAt": EXAMPLE_MESSAGE["createdAt"],

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from pydantic import ValidationError
 
 from devstack.upstream_control import UpstreamControl
-from service.settings import Settings
 from tests.api.conftest import Caller
 from tests.seeds.documents import read
 
@@ -83,12 +81,6 @@ def test_errors_have_a_text_and_their_status(user: Caller, client: FlaskClient) 
     for reply in (failed, refused, unknown):
         assert types()["ответа"]["error?"](reply.json["error"])
         assert "message" not in reply.json or isinstance(reply.json["message"], str)
-
-
-def test_without_a_key_of_the_provider_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ValidationError, match="OPENAI_API_KEY is not set"):
-        Settings(_env_file=None, app_env="development", jwt_secret_key="0f1e2d3c4b5a69788796a5b4c3d2e1f0")
 
 
 def test_the_assistant_is_who_the_task_says(user: Caller, upstream: UpstreamControl) -> None:

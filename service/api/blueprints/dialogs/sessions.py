@@ -94,6 +94,7 @@ class Chats(Output):
                 "sessionId": EXAMPLE_SESSION["id"],
                 "title": "",
                 "kind": "default",
+                "moduleId": None,
                 "status": "active",
                 "messageCount": 2,
                 "createdAt": EXAMPLE_SESSION["createdAt"],
