@@ -25,12 +25,15 @@ from service.settings import Settings
 from service.usecases import ports
 from service.usecases.accounts import AccountPolicy, AccountService
 from service.usecases.admin import AdminService
+from service.usecases.asking import Asking
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
 from service.usecases.branches import BranchService
+from service.usecases.classroom import ClassroomService
 from service.usecases.completions import CompletionService
 from service.usecases.connections import Connections
 from service.usecases.contexts import ContextService
+from service.usecases.courses import CourseService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
 from service.usecases.erase import EraseService
@@ -86,6 +89,8 @@ class Container:
     links: LinkService
     tracks: TrackService
     tutor: TutorService
+    courses: CourseService
+    classroom: ClassroomService
     run: RunService
     deliver: DeliverService
     upkeep: UpkeepService
@@ -109,7 +114,9 @@ def build(settings: Settings) -> Container:
     places = Places(dialogs=outside.dialogs, clock=outside.clock)
     jobs = _job_service(settings, outside, owners, replays, places)
     accounts = _account_service(settings, outside)
-    dialogs = DialogService(dialogs=outside.dialogs, owners=owners, places=places, clock=outside.clock)
+    dialogs = DialogService(
+        dialogs=outside.dialogs, tracks=outside.tracks, owners=owners, places=places, clock=outside.clock
+    )
     erase = EraseService(
         erasures=outside.erasures,
         accounts=outside.account_erasures,
@@ -128,6 +135,23 @@ def build(settings: Settings) -> Container:
         leases=MongoLeases(),
         clock=outside.clock,
         holder=outside.worker_id,
+    )
+    tracks = TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock)
+    tutor = TutorService(
+        owners=owners,
+        configs=outside.tutor_configs,
+        catalog=outside.catalog,
+        upstream=outside.upstream,
+        rate_limits=outside.rate_limits,
+        telemetry=outside.metrics,
+    )
+    asking = Asking(
+        jobs=jobs,
+        tracks=tracks,
+        track_store=outside.tracks,
+        dialogs=outside.dialogs,
+        places=places,
+        clock=outside.clock,
     )
     return Container(
         settings=settings,
@@ -219,14 +243,16 @@ def build(settings: Settings) -> Container:
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
         ),
-        tracks=TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock),
-        tutor=TutorService(
-            owners=owners,
-            configs=outside.tutor_configs,
-            catalog=outside.catalog,
-            upstream=outside.upstream,
-            rate_limits=outside.rate_limits,
-            telemetry=outside.metrics,
+        tracks=tracks,
+        tutor=tutor,
+        courses=CourseService(asking=asking, owners=owners, tracks=tracks, track_store=outside.tracks, tutor=tutor),
+        classroom=ClassroomService(
+            asking=asking,
+            tracks=tracks,
+            track_store=outside.tracks,
+            dialogs=outside.dialogs,
+            places=places,
+            tutor=tutor,
         ),
         run=_run_service(settings, outside),
         deliver=DeliverService(

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from service.domain import structured
 from service.domain.billing import Charge, Meter, PriceWeights, charge
 from service.domain.chat import ChatMessage, Usage
 from service.domain.dialogs import Dialog, Fork
@@ -34,6 +35,15 @@ OPEN_STATUSES = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
+class Applies:
+    """What an answer changes when it is settled: the modules of a track, or the material of a lesson of a module."""
+
+    track_id: str | None = None
+    module_id: str | None = None
+    lesson_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Everything that a worker needs to answer, and everything that came of it.
 
@@ -54,6 +64,8 @@ class Job:
     one of `service/domain/structured.py`: such an answer is the text of an object, and never shown in pieces.
     `error_reason` says more about an `error_code` where there is more to say. Of one that was erased with its dialog,
     at `erased_at`, there is no prompt, answer or metadata any more, only what it cost.
+    `applies` says what a structured answer changes beside that. An `unasked` one has no question that anybody said: its
+    chat gets the answer alone.
     Two are not stored: `opens`, the dialog that begins with a job, while it is accepted; and `destinations`, for whom a
     webhook delivery is due, right after it was settled.
     """
@@ -107,6 +119,8 @@ class Job:
     wallet_id: str = ""
     period_starts_at: datetime | None = None
     output_format: str | None = None
+    applies: Applies | None = None
+    unasked: bool = False
     destinations: tuple[str, ...] = ()
 
     @property
@@ -132,11 +146,18 @@ class Job:
         found: dict[str, Any] = json.loads(self.answer)
         return found
 
+    @property
+    def said(self) -> str | None:
+        """What the chat shows of the answer."""
+        return self.answer if self.result is None else structured.said(self.output_format or "", self.result)
+
     def context(self, max_messages: int) -> tuple[ChatMessage, ...]:
         """The dialog's window after this job, without the system message."""
         dialog = tuple(message for message in self.prompt if message.role != "system")
-        if self.answer is not None and self.is_answered:
-            dialog += (ChatMessage("assistant", self.answer),)
+        if self.unasked:
+            dialog = dialog[:-1]
+        if self.said is not None and self.is_answered:
+            dialog += (ChatMessage("assistant", self.said),)
         return dialog[-max_messages:]
 
 

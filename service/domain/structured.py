@@ -111,3 +111,17 @@ def parse(output_format: str, text: str) -> dict[str, Any]:
 def dump(answer: dict[str, Any]) -> str:
     """The text of an object, as it is stored."""
     return json.dumps(answer, ensure_ascii=False)
+
+
+def said(output_format: str, answer: dict[str, Any]) -> str:
+    """What a chat shows of it: a welcome as its words and what it proposes, anything else as it is stored."""
+    return f"{answer['message']}\n\n{outline(answer['plan'])}" if output_format == WELCOME else dump(answer)
+
+
+def outline(plan: dict[str, Any]) -> str:
+    """A plan as people read it: its modules, numbered, with the titles of their lessons."""
+    lines = [plan["title"]]
+    for number, module in enumerate(plan["modules"], 1):
+        lines.append(f"{number}. {module['title']}")
+        lines += [f"   - {lesson['title']}" for lesson in module["lessons"]]
+    return "\n".join(lines)

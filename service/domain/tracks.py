@@ -35,6 +35,7 @@ class ModuleStatus(StrEnum):
 class Track:
     """A course of one account. `progress` is in whole percent; the duration, in hours, is None if nobody said.
 
+    `session_id` is the dialog that it is planned and learned in, once somebody began.
     `end_user_id` is for whom an API key's program made it, if it did, and `external_user_id` what the program calls
     them.
     """
@@ -51,6 +52,7 @@ class Track:
     user_expectations: str = ""
     status: TrackStatus = TrackStatus.ACTIVE
     progress: int = 0
+    session_id: str | None = None
     end_user_id: str | None = None
     external_user_id: str | None = None
 

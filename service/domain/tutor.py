@@ -22,6 +22,10 @@ class TutorConfig:
     max_tokens: int | None = None
     language: str | None = None
 
+    def spoken_by(self, assistant: Assistant) -> Assistant:
+        """The assistant in the language that its user wants, and otherwise as it is."""
+        return replace(assistant, persona=_persona(assistant.persona, self.language))
+
     def applied_to(self, assistant: Assistant) -> Assistant:
         """The assistant as its user wants it. Of one that answers in a format the output limit is never lowered: half a
         plan is none."""

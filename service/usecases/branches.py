@@ -84,6 +84,12 @@ class BranchService:
         fork = Fork(path, message.position, question.id, keeps_question=True)
         return self._ask(actor, message, chat, question.content, fork, how)
 
+    def user_of(self, actor: Actor, message_id: str) -> str | None:
+        """The `userId` by which the actor knows who asked, or None. Says nothing of whose message it is to repeat."""
+        message = self._store.message(message_id)
+        asked = None if message is None else self._job_store.get(message.job_id)
+        return None if asked is None else actor.name_of(asked.account_id, asked.external_user_id, asked.end_user_id)
+
     def select(self, actor: Actor, message_id: str) -> Chat:
         """Show the branch on which this message lies, to its end, and go on from there.
 

@@ -5,7 +5,8 @@ from uuid import uuid4
 
 from service.domain.accounts import Actor, Role
 from service.domain.dialogs import Chat, ChatKind, Dialog, DialogStatus, Message, Session
-from service.domain.errors import NotFound, RegistrationRequired, ValidationFailed
+from service.domain.errors import Forbidden, NotFound, RegistrationRequired, ValidationFailed
+from service.domain.tracks import Track
 from service.usecases import ports
 from service.usecases.owners import Owners, Party
 from service.usecases.places import NewSession, Places
@@ -23,8 +24,11 @@ class SessionFilter:
 
 
 class DialogService:
-    def __init__(self, *, dialogs: ports.Dialogs, owners: Owners, places: Places, clock: ports.Clock) -> None:
+    def __init__(
+        self, *, dialogs: ports.Dialogs, tracks: ports.Tracks, owners: Owners, places: Places, clock: ports.Clock
+    ) -> None:
         self._dialogs = dialogs
+        self._tracks = tracks
         self._owners = owners
         self._places = places
         self._clock = clock
@@ -40,8 +44,13 @@ class DialogService:
         return self._dialogs.totals(self._scope(actor, user_id, "sessions.read"))
 
     def create(self, actor: Actor, user_id: str | None, channel: str, wanted: NewSession) -> Dialog:
-        """Begin a session in which nothing is said yet. Raises Forbidden, NotFound."""
+        """Begin a session in which nothing is said yet. Raises Forbidden, NotFound, also for the track."""
         party = self._owners.party(actor, user_id, "session.create")
+        if wanted.track_id is not None:
+            track = self._tracks.get(wanted.track_id)
+            if track is None:
+                raise NotFound("track")
+            check_track(party, track)
         dialog = self._places.begin(party, channel, uuid4().hex, wanted)
         self._dialogs.create(dialog)
         return dialog
@@ -115,6 +124,12 @@ class DialogService:
 def scope_of(party: Party) -> ports.DialogScope:
     """What a party sees of the sessions of its account."""
     return ports.DialogScope(party.account_id, party.end_user_id)
+
+
+def check_track(party: Party, track: Track) -> None:
+    """Raises Forbidden unless the track is the party's own: what somebody may see isn't yet what they may build on."""
+    if track.account_id != party.account_id or party.end_user_id not in (None, track.end_user_id):
+        raise Forbidden("somebody else's track")
 
 
 def _found(session: Session | None) -> Session:

@@ -30,7 +30,7 @@ from service.domain.errors import (
     UnsafeCallbackUrl,
     ValidationFailed,
 )
-from service.domain.jobs import Job, JobStatus, cancelled
+from service.domain.jobs import Applies, Job, JobStatus, cancelled
 from service.usecases import ports
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
@@ -60,12 +60,15 @@ class Submission:
     It is said in the party's default dialog, or in the chat or session that is named, or in a new session. `fork` says
     where in that chat it begins a branch; then `context` is what is before it there. A `stateless` one is said nowhere:
     `context` is all that it continues, and nothing of it is kept but the job.
+
+    A use case that knows better gives the assistant itself, as it is for this question, and the `place`; what the
+    answer `applies` to; and that it is `unasked`: nobody said the message.
     """
 
     message: str
     channel: str
     user_id: str | None = None
-    assistant: str | None = None
+    assistant: str | Assistant | None = None
     context: Sequence[ChatMessage] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
@@ -76,6 +79,9 @@ class Submission:
     new_session: NewSession | None = None
     fork: Fork | None = None
     stateless: bool = False
+    place: Place | None = None
+    applies: Applies | None = None
+    unasked: bool = False
 
 
 class JobService:
@@ -259,8 +265,8 @@ class JobService:
         if waiting is not None and waiting >= self._limits.queue_length:
             raise Overloaded(retry_after_seconds=OVERLOAD_RETRY_SECONDS)
 
-    def _offer(self, assistant_id: str) -> tuple[Assistant, ChatModel]:
-        assistant = self._catalog.assistant(assistant_id)
+    def _offer(self, wanted: str | Assistant) -> tuple[Assistant, ChatModel]:
+        assistant = self._catalog.assistant(wanted) if isinstance(wanted, str) else wanted
         if assistant is None:
             raise ValidationFailed(details={"assistant": ["unknown_assistant"]})
         model = self._catalog.model(assistant.model)
@@ -331,9 +337,13 @@ class JobService:
             callback_url=submission.callback_url,
             actor_id=actor.record_id,
             output_format=assistant.response_format,
+            applies=submission.applies,
+            unasked=submission.unasked,
         )
 
     def _place(self, party: Party, submission: Submission) -> Place:
+        if submission.place is not None:
+            return submission.place
         if submission.stateless:
             return NOWHERE
         if submission.new_session is not None:
@@ -344,7 +354,7 @@ class JobService:
         return self._places.default(party, submission.channel)
 
 
-def _assistant(actor: Actor, submission: Submission) -> str:
+def _assistant(actor: Actor, submission: Submission) -> str | Assistant:
     """Who is asked: whom the client names, else the key, else the one called `chat`."""
     if submission.assistant is not None:
         return submission.assistant

@@ -53,6 +53,16 @@ class Places:
         """A chat that the party named, or the default chat of the session of this id. Raises NotFound, Forbidden."""
         return _place(self.chat(party, chat_id, session_id), exclusive=True)
 
+    @staticmethod
+    def at(chat: Chat) -> Place:
+        """A chat that is known to be the party's; it takes one question at a time."""
+        return _place(chat, exclusive=True)
+
+    @staticmethod
+    def beside(chat: Chat) -> Place:
+        """Nowhere, but knowing what was said in this chat: for a question about it that is no part of it."""
+        return Place(chat.session_id, context=chat.context)
+
     def new(self, party: Party, channel: str, wanted: NewSession) -> Place:
         dialog = self.begin(party, channel, uuid4().hex, wanted)
         return _place(dialog.chat, opens=dialog, exclusive=True)

@@ -71,6 +71,13 @@ class TutorService:
         assistant, config = self._assistant(assistant_id), self._configs.get(party.end_user_id or party.account_id)
         return self._allowed(config).applied_to(assistant)
 
+    def speaking_to(self, party: Party, assistant_id: str) -> Assistant:
+        """One that answers in a format, which not every model can: only its language is for its user to choose.
+
+        Raises Unavailable.
+        """
+        return self._configs.get(party.end_user_id or party.account_id).spoken_by(self._assistant(assistant_id))
+
     def test_connection(self, actor: Actor) -> ConnectionCheck:
         """Really ask the provider. Raises UpstreamFailed with a reason, UpstreamTimeout, RateLimited, Unavailable."""
         for key, most in ((actor.account_id, CHECKS_PER_MINUTE), ("all", ALL_CHECKS_PER_MINUTE)):

@@ -122,3 +122,17 @@ def test_other_peoples_messages(
         for said, what in (("user", "edit"), ("assistant", "regenerate"), ("user", "select")):
             reply = who.post(f"/api/chat/messages/{job_id}:{said}/{what}", {"message": "mine now"})
             assert (reply.status_code, reply.json["code"]) == (403, "FORBIDDEN")
+
+
+def test_a_program_numbers_the_edits_of_each_end_user_by_itself(
+    container: Container, program: Program, upstream: UpstreamControl
+) -> None:
+    jobs = set()
+    for name in ("1", "2"):
+        program.post("/api/billing/topup", {"userId": name, "amount": 100_000})
+        job_id = answered(container, program.post("/api/chat", {"message": "ping", "userId": name}))
+        url = f"/api/chat/messages/{job_id}:user/edit"
+        reply = program.post(url, {"message": "again"}, headers={"Idempotency-Key": "edit-1"})
+        jobs.add(answered(container, reply))
+        assert "RateLimit-Remaining" in reply.headers
+    assert len(jobs) == 2

@@ -246,12 +246,13 @@ def test_sessions_are_listed_by_their_last_talk_status_and_track(
 ) -> None:
     actor = new_actor(1_000_000)
     one, two, three = (begin(container, actor, str(number)).session_id or "" for number in range(3))
-    tracked = container.dialogs.create(actor, None, "learning", NewSession(track_id="t")).session.id
+    track_id = container.tracks.create(actor, None, {"title": "course"}).id
+    tracked = container.dialogs.create(actor, None, "learning", NewSession(track_id=track_id)).session.id
     ask(container, actor, "again", session_id=one)
     assert [session.id for session in sessions(container, actor)] == [one, tracked, three, two]
     container.dialogs.set_status(actor, two, DialogStatus.ARCHIVED)
     assert [session.id for session in sessions(container, actor, status=DialogStatus.ARCHIVED)] == [two]
-    assert [session.id for session in sessions(container, actor, track_id="t")] == [tracked]
+    assert [session.id for session in sessions(container, actor, track_id=track_id)] == [tracked]
     page = container.dialogs.page(actor, SessionFilter(limit=3))
     rest = container.dialogs.page(actor, SessionFilter(limit=3, cursor=page.next_cursor))
     assert ([len(page.items), len(rest.items)], rest.next_cursor) == ([3, 1], None)

@@ -15,7 +15,7 @@ from devstack.upstream_control import UpstreamControl
 from service.adapters.redis.streams import stream_key
 from service.bootstrap import Container
 from service.domain.chat import ChatMessage
-from service.domain.dialogs import default_session_id
+from service.domain.dialogs import Dialog, default_session_id
 from service.domain.errors import Forbidden, NotFound, ValidationFailed
 from service.domain.jobs import Job, JobStatus
 from service.usecases import erase
@@ -379,3 +379,39 @@ def test_one_that_cannot_be_erased_keeps_no_other(
     container.erase()
     assert db.jobs.find_one({"_id": sound.id})["cancel_requested"]  # type: ignore[index]
     assert db.erasures.count_documents({}) == 2
+
+
+def test_a_deleted_track_takes_its_sessions_along(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    track = container.tracks.create(actor, None, {"title": "course"})
+    jobs = [ask(container, actor, SECRET, new_session=NewSession(track_id=track.id)) for _ in range(2)]
+    kept = ask(container, actor, "hello")
+    container.tracks.delete(actor, track.id)
+    assert [row["_id"] for row in db.sessions.find()] == [kept.session_id]
+    with pytest.raises(NotFound):
+        submit(container, actor, session_id=jobs[0].session_id)
+    erased(container, db)
+    assert SECRET not in everything(db)
+    check_money(db)
+
+
+def test_what_a_late_first_question_opened_once_more_is_removed(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    """Two first questions at once: the dialog is deleted between the one's end and the other's acceptance."""
+    actor = new_actor(1_000_000)
+    first = ask(container, actor)
+    dialog = Dialog(
+        container.dialogs.session(actor, first.session_id or ""), container.dialogs.chat(actor, first.chat_id or "")
+    )
+    container.erase.session(actor, first.session_id or "")
+    container.dialogs._dialogs.create(dialog)
+    erased(container, db)
+    assert (db.sessions.count_documents({}), db.chats.count_documents({})) == (0, 0)
+    container.dialogs._dialogs.create(dialog)
+    container.erase.session(actor, first.session_id or "")
+    assert (db.sessions.count_documents({}), db.erasures.count_documents({})) == (0, 1)
+    assert ask(container, actor, "hello").session_id != first.session_id
+    check_money(db)

@@ -35,12 +35,16 @@ from service.domain.plans import Plan
 from service.domain.tracks import TrackStatus
 from service.domain.webhooks import Delivery, DeliveryStatus
 from service.usecases.accounts import Registration
+from service.usecases.asking import NO_LINE, Line, Terms
 from service.usecases.branches import Repeat
+from service.usecases.classroom import Remark
+from service.usecases.courses import LessonWish, PlanWish
 from service.usecases.dialogs import SessionFilter
 from service.usecases.keys import NewKey
 from service.usecases.places import NewSession
 from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery, PaymentQuery, TrackQuery, UserQuery
 from service.usecases.redeem import NewCodes
+from service.usecases.tracks import TrackWithModules
 from tests.core.conftest import Build
 from tests.core.paying import start, sweep
 from tests.core.queries import RECORDER, Query, complaints, explain
@@ -283,6 +287,23 @@ def use_tracks(container: Container, db: Database, anna: Actor) -> None:
     assert store.get(made[0].id) is None
     container.tutor.change(anna, None, {"language": "fr"})
     container.tutor.config(anna, None)
+    use_learning(container, anna, tracks.adopt(anna, made[1].id, plan_of("a", "b")))
+
+
+def use_learning(container: Container, anna: Actor, planned: TrackWithModules) -> None:
+    courses, classroom, module = container.courses, container.classroom, planned.modules[0]
+    terms, track_id = Terms(), planned.track.id
+    jobs = [courses.welcome(anna, track_id, NO_LINE, terms)]
+    container.run(jobs[0].id)
+    line = Line(jobs[0].chat_id)
+    jobs = [courses.plan(anna, PlanWish(line=line), terms), courses.finalize(anna, track_id, NO_LINE, terms)]
+    jobs.append(courses.lesson(anna, LessonWish(module_id=module.id, lesson_id=module.lessons[0].id), terms))
+    classroom.begin(anna, module.id, A_PAGE)
+    jobs.append(classroom.respond(anna, Remark("ping", line), terms))
+    jobs.append(classroom.say(anna, Remark("ping", module_id=module.id), terms))
+    for job in jobs[::-1]:
+        container.run(job.id)
+    courses.adopt(anna, None, track_id, plan_of("b"))
 
 
 def use_links(container: Container, anna: Actor) -> None:
@@ -297,14 +318,15 @@ def use_links(container: Container, anna: Actor) -> None:
 
 def use_dialogs(container: Container, anna: Actor) -> None:
     dialogs, program = container.dialogs, program_of(new_key(container, anna))
-    job = ask(container, anna, new_session=NewSession(track_id="track"))
+    track_id = container.tracks.create(anna, None, {"title": "course"}).id
+    job = ask(container, anna, new_session=NewSession(track_id=track_id))
     session_id = job.session_id or ""
     for _ in range(A_PAGE + 1):
         ask(container, anna, chat_id=job.chat_id)
         dialogs.add_chat(anna, session_id, "more")
-        dialogs.create(anna, None, "api", NewSession(track_id="track"))
+        dialogs.create(anna, None, "api", NewSession(track_id=track_id))
         dialogs.create(program, "4242", "api", NewSession())
-    filters: list[dict[str, Any]] = [{}, {"status": DialogStatus.ACTIVE}, {"track_id": "track"}]
+    filters: list[dict[str, Any]] = [{}, {"status": DialogStatus.ACTIVE}, {"track_id": track_id}]
     for wanted in filters:
         pages(lambda cursor, w=wanted: dialogs.page(anna, SessionFilter(cursor=cursor, limit=A_PAGE, **w)))
     pages(lambda cursor: dialogs.page(program, SessionFilter("4242", cursor=cursor, limit=A_PAGE)))

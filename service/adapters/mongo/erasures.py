@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
-from pymongo.errors import DuplicateKeyError
 
 from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.dialogs import to_session
@@ -49,16 +48,11 @@ class MongoErasures:
         def transaction(database_session: ClientSession) -> bool:
             if not remove_dialogs(session.id, database_session):
                 return False
-            self._erasures.insert_one(row, session=database_session)
+            store_erasure(database_session, row)
             self._succeed(session, successor_id, database_session)
             return True
 
-        try:
-            begun = self._transactions.run(transaction, account_id=session.account_id)
-        except DuplicateKeyError:
-            # Deleted before; a late question has opened it once more, which is what upkeep looks for.
-            return None
-        return to_erasure(row) if begun else None
+        return to_erasure(row) if self._transactions.run(transaction, account_id=session.account_id) else None
 
     def claim(self, lease_seconds: int) -> Erasure | None:
         """See `ports.Erasures.claim`."""
@@ -128,8 +122,8 @@ class MongoErasures:
         if self._successors.update_one({"session_id": old.id}, moved, session=session).matched_count:
             return
         if old.id == default_session_id(old.account_id) or old.channel == LINK_CHANNEL:
-            row = {"_id": old.id, "session_id": successor_id, "account_id": old.account_id}
-            self._successors.insert_one(row, session=session)
+            row = {"$setOnInsert": {"session_id": successor_id, "account_id": old.account_id}}
+            self._successors.update_one({"_id": old.id}, row, upsert=True, session=session)
 
 
 def erase_track(session: ClientSession, track: Track) -> None:

@@ -19,7 +19,7 @@ from service.adapters.mongo.documents import JobDocument
 from service.domain.billing import PriceWeights
 from service.domain.chat import ChatMessage, Usage
 from service.domain.dialogs import Fork, Segment
-from service.domain.jobs import FINAL_STATUSES, OPEN_STATUSES, Job, JobStatus
+from service.domain.jobs import FINAL_STATUSES, OPEN_STATUSES, Applies, Job, JobStatus
 from service.usecases.ports import JobQuery, Page
 
 _JOB_FIELDS = frozenset(field.name for field in fields(Job))
@@ -58,6 +58,7 @@ def to_job(row: Row) -> Job:
     values["status"] = JobStatus(row["status"])
     values["options"] = json.loads(row.get("options") or "{}")
     values["fork"] = _to_fork(row.get("fork"))
+    values["applies"] = None if row.get("applies") is None else Applies(**row["applies"])
     values["usage"] = None if row.get("usage") is None else Usage(**row["usage"])
     return Job(**values)
 

@@ -42,10 +42,13 @@ def store_modules(session: ClientSession, track_id: str, plan: Mapping[str, Any]
     return True
 
 
-def begin_module(session: ClientSession, module_id: str, chat_id: str) -> bool:
-    """The module is learned from now on, in this chat; False, and nothing is written, if it has one already."""
+def begin_module(session: ClientSession, module_id: str, chat_id: str, instead_of: str | None = None) -> bool:
+    """The module is learned from now on, in this chat; False, and nothing is written, if it has one already.
+
+    `instead_of` is the chat that it had, of one that is gone.
+    """
     modules = collection(ModuleDocument)
-    fresh = {"_id": module_id, "chat_id": None}
+    fresh = {"_id": module_id, "chat_id": instead_of}
     if not modules.update_one(fresh, {"$set": {"chat_id": chat_id}}, session=session).matched_count:
         return False
     pending = {"_id": module_id, "status": ModuleStatus.PENDING.value}

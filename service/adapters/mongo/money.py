@@ -15,6 +15,7 @@ from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from service.adapters.mongo.applying import apply_answer
 from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.credits import CreditWallets
 from service.adapters.mongo.deliveries import owe_deliveries
@@ -149,6 +150,7 @@ class MongoMoney:
                 append_turn(session, settled, max_context_messages)
             else:
                 leave_chat(session, settled)
+            apply_answer(session, settled)
             count_usage(session, settled)
             if charge.loss_tokens:
                 self._wallets.book_loss(session, job.id, charge.loss_tokens)

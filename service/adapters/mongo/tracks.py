@@ -1,7 +1,7 @@
 """Tracks, and what happens to them with their modules, each in one transaction."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +9,11 @@ from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 
 from service.adapters.mongo.connection import Row, Transactions, collection
-from service.adapters.mongo.documents import ModuleDocument, TrackDocument
-from service.adapters.mongo.modules import complete_module, delete_modules, store_modules, to_module
+from service.adapters.mongo.dialogs import chat_row, session_row, to_chat
+from service.adapters.mongo.documents import ChatDocument, ModuleDocument, SessionDocument, TrackDocument
+from service.adapters.mongo.modules import begin_module, complete_module, delete_modules, store_modules, to_module
+from service.domain.dialogs import Chat, Dialog
+from service.domain.errors import NotFound
 from service.domain.tracks import Difficulty, Module, Track, TrackStatus
 from service.usecases.ports import TrackQuery
 
@@ -32,6 +35,8 @@ class MongoTracks:
         self._erase_dialogs = erase_dialogs
         self._tracks = collection(TrackDocument)
         self._modules = collection(ModuleDocument)
+        self._sessions = collection(SessionDocument)
+        self._chats = collection(ChatDocument)
 
     def add(self, track: Track) -> None:
         row = asdict(track)
@@ -90,9 +95,44 @@ class MongoTracks:
             lambda session: store_modules(session, track.id, plan), account_id=track.account_id
         )
 
+    def open(self, track: Track, fresh: Dialog) -> str:
+        """See `ports.Tracks.open`."""
+        return self._transactions.run(lambda session: self._open(session, track.id, fresh), account_id=track.account_id)
+
+    def begin(self, track: Track, module_id: str, fresh: Dialog, chat: Chat) -> Chat:
+        """See `ports.Tracks.begin`."""
+
+        def transaction(session: ClientSession) -> Chat:
+            module = self._modules.find_one({"_id": module_id}, {"chat_id": 1}, session=session)
+            if module is None:
+                raise NotFound("module")
+            before = module.get("chat_id")
+            known = None if before is None else self._chats.find_one({"_id": before}, session=session)
+            if known is not None:
+                return to_chat(known)
+            begun = replace(chat, session_id=self._open(session, track.id, fresh))
+            self._chats.insert_one(chat_row(begun), session=session)
+            begin_module(session, module_id, begun.id, before)
+            return begun
+
+        return self._transactions.run(transaction, account_id=track.account_id)
+
     def complete(self, track: Track, module: Module) -> bool:
         """See `ports.Tracks.complete`."""
         return self._transactions.run(lambda session: complete_module(session, module), account_id=track.account_id)
+
+    def _open(self, session: ClientSession, track_id: str, fresh: Dialog) -> str:
+        """The track's session; this one if it has none or if that is gone. Raises NotFound."""
+        track = self._tracks.find_one({"_id": track_id}, {"session_id": 1}, session=session)
+        if track is None:
+            raise NotFound("track")
+        known: str | None = track.get("session_id")
+        if known is not None and self._sessions.find_one({"_id": known}, {"_id": 1}, session=session) is not None:
+            return known
+        self._sessions.insert_one(session_row(fresh.session), session=session)
+        self._chats.insert_one(chat_row(fresh.chat), session=session)
+        self._tracks.update_one({"_id": track_id}, {"$set": {"session_id": fresh.session.id}}, session=session)
+        return fresh.session.id
 
 
 def _criteria(query: TrackQuery) -> Row:

@@ -60,10 +60,11 @@ def append_turn(session: ClientSession, job: Job, max_context_messages: int) -> 
     The context moves only if it is still the one that the job was asked in (nobody reset or replaced it meanwhile),
     unless the job replaces it. A dialog that is gone stays gone.
     """
-    if job.answer is None or job.finished_at is None:
+    if job.said is None or job.finished_at is None:
         raise ValueError("only an answered job has a turn")
-    turn = [] if job.fork is not None and job.fork.keeps_question else [("user", job.message.content, job.created_at)]
-    turn.append(("assistant", job.answer, job.finished_at))
+    has_question = not job.unasked and not (job.fork is not None and job.fork.keeps_question)
+    turn = [("user", job.message.content, job.created_at)] if has_question else []
+    turn.append(("assistant", job.said, job.finished_at))
     chat: Row | None = collection(ChatDocument).find_one_and_update(
         {"_id": job.chat_id},
         [{"$set": _moved_on(job, len(turn), max_context_messages)}],
@@ -113,7 +114,7 @@ def _moved_on(job: Job, messages: int, max_context_messages: int) -> Row:
         changes["context"] = {"$literal": context}
         changes["context_version"] = {"$add": ["$context_version", 1]}
     else:
-        turn = {"$literal": [asdict(message) for message in job.context(2)]}
+        turn = {"$literal": [asdict(message) for message in job.context(1 if job.unasked else 2)]}
         longer = {"$slice": [{"$concatArrays": ["$context", turn]}, -max_context_messages]}
         is_same = {"$eq": ["$context_version", job.context_version]}
         changes["context"] = {"$cond": [is_same, longer, "$context"]}
@@ -129,7 +130,7 @@ def _tell_session(session: ClientSession, job: Job, messages: int) -> None:
     untitled = {"$eq": ["$title", ""]}
     changes: Row = {
         "title": {"$cond": [untitled, {"$literal": title_of(job.message.content)}, "$title"]},
-        "last_message": {"$literal": preview_of(job.answer or "")},
+        "last_message": {"$literal": preview_of(job.said or "")},
         "last_chat_id": job.chat_id,
         "message_count": {"$add": ["$message_count", messages]},
         "updated_at": job.finished_at,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from service.domain.dialogs import Chat, Dialog
 from service.domain.tracks import Module, Track, TrackStatus
 from service.domain.tutor import TutorConfig
 
@@ -46,6 +47,18 @@ class Tracks(Protocol):
         """Replace the track's modules by those of a plan; False if they are these already. One transaction.
 
         Modules that the plan has unchanged keep their status, chat and material.
+        """
+
+    def open(self, track: Track, fresh: Dialog) -> str:
+        """The id of the session that the track is planned and learned in; `fresh` is stored if it has none any more.
+
+        Raises NotFound if the track is gone. One transaction.
+        """
+
+    def begin(self, track: Track, module_id: str, fresh: Dialog, chat: Chat) -> Chat:
+        """The module's chat; `chat` is stored in the track's session, and the module begun, if it has none any more.
+
+        Raises NotFound if it is gone. One transaction.
         """
 
     def complete(self, track: Track, module: Module) -> bool:

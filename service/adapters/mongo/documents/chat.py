@@ -83,6 +83,8 @@ class JobDocument(Stored):
     wallet_id = StringField(required=True)
     period_starts_at = DateTimeField()
     output_format = StringField()
+    applies = DictField()
+    unasked = BooleanField()
     erased_at = DateTimeField()
 
     meta = {

@@ -24,6 +24,7 @@ class TrackDocument(Stored):
     user_expectations = StringField()
     status = StringField(required=True)
     progress = IntField(required=True)
+    session_id = StringField()
     end_user_id = StringField()
     external_user_id = StringField()
     created_at = DateTimeField(required=True)

@@ -84,8 +84,7 @@ def edit(given: dict[str, Any], *, actor: Actor, message_id: str) -> Response:
     It is asked anew from where it stands, as a job like any other. With the answer the chat shows the new branch; the
     question as it was, and all that followed it, stays beside it. Until then, and without an answer, nothing changes.
     """
-    tell_quota(actor, None)
-    repeat = _repeat(actor, given)
+    repeat = _repeat(actor, message_id, given)
     return answer_job(actor, lambda: services().branches.edit(actor, message_id, given["message"], repeat))
 
 
@@ -103,8 +102,7 @@ def regenerate(given: dict[str, Any], *, actor: Actor, message_id: str) -> Respo
 
     The same question once more, as a job like any other. The new answer stands beside the old one and is shown.
     """
-    tell_quota(actor, None)
-    repeat = _repeat(actor, given)
+    repeat = _repeat(actor, message_id, given)
     return answer_job(actor, lambda: services().branches.regenerate(actor, message_id, repeat))
 
 
@@ -128,11 +126,14 @@ def select(*, actor: Actor, message_id: str) -> dict[str, Any]:
     }
 
 
-def _repeat(actor: Actor, given: dict[str, Any]) -> Repeat:
+def _repeat(actor: Actor, message_id: str, given: dict[str, Any]) -> Repeat:
+    """Limits and keys are those of who asked, of a program its end user's."""
+    user_id = services().branches.user_of(actor, message_id)
+    tell_quota(actor, user_id)
     return Repeat(
         channel=CHANNEL,
         metadata=given["metadata"],
         callback_url=given["callback_url"],
-        idempotency=idempotency_key(actor, given),
+        idempotency=idempotency_key(actor, {**given, "user_id": user_id}),
         stream=given["stream"] or events.wants_events(),
     )

@@ -1,6 +1,12 @@
 """The learning platform: `/api/tracks` and `/api/ai`, in snake_case."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.learning import modules, tracks, tutor
+from service.api.blueprints.learning import modules, plans, talking, tracks, tutor
 
-BLUEPRINTS: tuple[ApiBlueprint, ...] = (tracks.blueprint, tutor.blueprint, modules.blueprint)
+BLUEPRINTS: tuple[ApiBlueprint, ...] = (
+    tracks.blueprint,
+    plans.blueprint,
+    talking.blueprint,
+    modules.blueprint,
+    tutor.blueprint,
+)
