@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from flask import Blueprint
 from marshmallow import fields
 
-from service.api.fields import Moment, Output, Record
+from service.api.fields import Moment, Output, Record, SnakeOutput
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_TIME
 from service.api.state import locale, services, state
 from service.domain.dialogs import ChatKind, DialogStatus, Message, Session
@@ -64,6 +64,17 @@ class SessionView(Output):
 class MessageView(Output):
     id = fields.String(required=True)
     role = UpperRole(required=True)
+    content = fields.String(required=True)
+    created_at = Moment(required=True)
+    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
+    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
+
+
+class LearningMessage(SnakeOutput):
+    """The same as the learning platform spells it."""
+
+    id = fields.String(required=True)
+    role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
     content = fields.String(required=True)
     created_at = Moment(required=True)
     parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
