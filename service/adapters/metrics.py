@@ -51,8 +51,8 @@ CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 # Of those web processes alone that run: a gauge of one that has ended is forgotten.
 WEB_CPU_SECONDS = Gauge("web_cpu_seconds", "Processor time of the web processes", multiprocess_mode="livesum")
 WEB_MEMORY_BYTES = Gauge("web_resident_memory_bytes", "Memory of the web processes", multiprocess_mode="livesum")
-ACTIVE_USERS = Gauge("active_users", "Accounts seen in the last five minutes", multiprocess_mode="mostrecent")
-BALANCES = Gauge("balance_tokens", "What accounts have: mean, median", ("of",), multiprocess_mode="mostrecent")
+ACTIVE_USERS = Gauge("active_users", "Accounts seen lately", ("window",), multiprocess_mode="mostrecent")
+BALANCES = Gauge("user_balance_tokens", "What accounts have: mean, median", ("stat",), multiprocess_mode="mostrecent")
 
 # Between two looks at what the process uses.
 _LOOK_SECONDS = 1.0
@@ -71,7 +71,7 @@ class Metrics:
 
     def figures(self, latest: Figures) -> None:
         """What is known of all accounts; see `service/usecases/figures.py`."""
-        ACTIVE_USERS.set(latest.active_users)
+        ACTIVE_USERS.labels("5m").set(latest.active_users)
         BALANCES.labels("mean").set(latest.balance_mean)
         BALANCES.labels("median").set(latest.balance_median)
 

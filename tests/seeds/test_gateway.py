@@ -284,7 +284,7 @@ DASHBOARD = {
     "Число активных пользователей": ("active_users",),
     "Средний размер ответа": ("http_response_size_bytes_sum", "http_response_size_bytes_count"),
     "Использование токенов": ('llm_tokens_total{type="prompt"}', 'llm_tokens_total{type="completion"}'),
-    "Баланс пользователей": ('balance_tokens{of="mean"}', 'balance_tokens{of="median"}'),
+    "Баланс пользователей": ('user_balance_tokens{stat="mean"}', 'user_balance_tokens{stat="median"}'),
 }
 
 

@@ -13,7 +13,9 @@ from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from tests.api.conftest import PASSWORD, Caller
 from tests.core.support import plan_of
-from tests.seeds.documents import differences, read
+from tests.seeds.documents import differences, read, section
+from tests.stack.stack import StackUnderTest
+from tests.stack.ws import Page, rest
 
 DOCUMENT = read("learning")
 TIME = "2024-01-15T10:00:00Z"
@@ -296,3 +298,41 @@ def test_the_tutors_settings_and_the_test_of_the_connection(learner: Caller) -> 
     tested = learner.post("/api/ai/test-connection")
     assert tested.status_code == 200, tested.text
     assert differences({"success": True, "model": "x", "model_available": True, "latency_ms": 1}, tested.json) == []
+
+
+SOCKET, SWITCH = re.findall(r"- `(/ws/\S+)`", section(DOCUMENT, "### WebSocket"))
+FRAMES = {
+    "history": {"type": "history", "session_id": "x", "chat_id": "x", "messages": [KNOWN_MESSAGE]},
+    "chunk": {"type": "chunk", "content": "x"},
+    "done": {"type": "done"},
+}
+OF_FRAMES = {
+    "history": OF_MESSAGES,
+    "chunk": {"job_id", "session_id", "chat_id"},
+    "done": {"job_id", "session_id", "chat_id", "usage"},
+}
+
+
+def test_a_course_is_planned_over_the_socket(stack: StackUnderTest) -> None:
+    assert (SOCKET, SWITCH) == ("/ws/chat/{session_id}", "/ws/chat/{session_id}/switch")
+    stack.upstream.clear()
+    stack.upstream.rule(contains="С чего начать?", answer="Начните с основ")
+    person = stack.register()
+    track_id = person.call("POST", "/api/tracks/", json=TRACK).json()["id"]
+    session = person.call("POST", "/api/chat/sessions", json={"track_id": track_id}).json()["session"]["id"]
+    other = person.call("POST", "/api/chat/chats", json={"session_id": session}).json()["id"]
+    frames = []
+    with Page(stack.web.url, f"{SOCKET.format(session_id=session)}?token={person.token}") as page:
+        page.has("history")
+        page.say("С чего начать?").has("done")
+        assert page.text == "Начните с основ"
+        frames += page.frames
+    rest(stack)
+    with Page(stack.web.url, f"{SWITCH.format(session_id=session)}?token={person.token}") as page:
+        restored = page.has("history")
+        assert [message["content"] for message in restored["messages"]] == ["С чего начать?", "Начните с основ"]
+        assert page.send(type="switch", chat_id=other).has("history", 2)["messages"] == []
+        assert page.say("С чего начать?").has("done")["chat_id"] == other
+        frames += page.frames
+    for frame in frames:
+        assert differences(FRAMES[frame["type"]], frame, OF_FRAMES[frame["type"]]) == []
