@@ -12,7 +12,9 @@ from service.domain.chat import ChatMessage
 from service.domain.dialogs import MAX_SEGMENTS, Chat, Fork, Message, Segment, path_before
 from service.domain.errors import NotFound, ValidationFailed
 from service.domain.jobs import Job
+from service.domain.tutor import TUTOR
 from service.usecases import ports
+from service.usecases.classroom import ClassroomService
 from service.usecases.dialogs import DialogService
 from service.usecases.jobs import JobService, Submission
 
@@ -45,6 +47,7 @@ class BranchService:
         dialogs: DialogService,
         jobs: JobService,
         job_store: ports.Jobs,
+        classroom: ClassroomService,
         history_messages: int,
     ) -> None:
         self._store = store
@@ -52,6 +55,7 @@ class BranchService:
         self._dialogs = dialogs
         self._jobs = jobs
         self._job_store = job_store
+        self._classroom = classroom
         self._history_messages = history_messages
 
     def edit(self, actor: Actor, message_id: str, text: str, how: Repeat) -> Job:
@@ -78,7 +82,8 @@ class BranchService:
             return earlier
         message, chat = self._message(actor, message_id, "message.regenerate")
         question = None if message.parent_id is None else self._store.message(message.parent_id)
-        if message.role != "assistant" or question is None:
+        # A greeting answers nobody, also where it follows something.
+        if message.role != "assistant" or question is None or question.role != "user":
             raise ValidationFailed(details={"messageId": ["message_not_assistant"]})
         path = self._path_to(message)
         fork = Fork(path, message.position, question.id, keeps_question=True)
@@ -136,7 +141,7 @@ class BranchService:
                 message=text,
                 channel=how.channel,
                 user_id=actor.name_of(asked.account_id, asked.external_user_id, asked.end_user_id),
-                assistant=asked.assistant,
+                assistant=self._classroom.tutor_in(chat, asked) if asked.assistant == TUTOR else asked.assistant,
                 context=[ChatMessage(said.role, said.content) for said in context],
                 metadata=how.metadata,
                 callback_url=how.callback_url,

@@ -17,6 +17,7 @@ from service.domain.errors import Forbidden, InsufficientTokens, InvalidMessage,
 from service.domain.jobs import Applies, Job, JobStatus, Outcome
 from service.domain.tracks import Module, ModuleStatus, Track
 from service.usecases.asking import NO_LINE, Line, Terms
+from service.usecases.branches import Repeat
 from service.usecases.classroom import Remark
 from service.usecases.courses import LessonWish, PlanWish
 from tests.core.checker import check_money
@@ -419,3 +420,32 @@ def test_a_language_is_kept_whatever_answers(container: Container, db: Database,
         assert ("Réponds en français." in job.prompt[0].content, job.model == "gpt-6-sol") == (True, False)
     remark = container.classroom.respond(actor, Remark("hello"), TERMS)
     assert ("Réponds en français." in remark.prompt[0].content, remark.model) == (True, "gpt-6-sol")
+
+
+def test_a_question_that_is_asked_once_more_is_about_the_same(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    actor = new_actor(TOKENS)
+    _, module = planned(container, actor, title="words about nothing")
+    job = container.classroom.say(actor, Remark("hello", module_id=module.id), TERMS)
+    container.run(job.id)
+    container.tutor.change(actor, None, {"language": "fr"})
+    again = container.branches.regenerate(actor, f"{job.id}:assistant", Repeat("learning"))
+    container.run(again.id)
+    edited = container.branches.edit(actor, f"{job.id}:user", "hello again", Repeat("learning"))
+    for asked in (again, edited):
+        assert '"title":"words about nothing"' in asked.prompt[0].content
+        assert '"module":{"title":"alpha"' in asked.prompt[0].content
+        assert "Réponds en français." in asked.prompt[0].content
+    container.run(edited.id)
+    check_money(db)
+
+
+def test_there_is_no_other_answer_to_a_greeting(container: Container, db: Database, new_actor: NewActor) -> None:
+    actor = new_actor(TOKENS)
+    track = new_track(container, actor)
+    for _ in range(2):
+        job = container.courses.welcome(actor, track.id, NO_LINE, TERMS)
+        container.run(job.id)
+        with pytest.raises(ValidationFailed):
+            container.branches.regenerate(actor, f"{job.id}:assistant", Repeat("learning"))
