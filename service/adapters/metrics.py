@@ -14,6 +14,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    start_http_server,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -138,6 +139,11 @@ class Metrics:
         registry = _registry()
         sockets, streams = (registry.get_sample_value(name) or 0 for name in ("sockets_open", "chat_streams_open"))
         return int(sockets), int(streams)
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer Prometheus in the background, in a process that has no web server. Raises OSError if the port is
+        taken."""
+        start_http_server(port, host, _registry())
 
     def memory(self) -> int:
         """Bytes that this process has in memory."""
