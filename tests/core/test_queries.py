@@ -355,9 +355,9 @@ def use_dialogs(container: Container, anna: Actor) -> None:
 
 
 def use_erasing(container: Container, db: Database, anna: Actor) -> None:
-    for track in ("a", "b"):
-        ask(container, anna, new_session=NewSession(track_id=track))
-    container.erase.sessions_of_track("a")
+    for track in [container.tracks.create(anna, None, {"title": "a track"}) for _ in range(2)]:
+        ask(container, anna, new_session=NewSession(track_id=track.id))
+    container.tracks.delete(anna, track.id)
     ask(container, anna)
     container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
     ask(container, anna)
