@@ -121,9 +121,10 @@ class Settings(PaymentSettings):
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
-        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
-        return value.upper()
+        level = {"WARN": "WARNING"}.get(value.upper(), value.upper())
+        if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING (or WARN) or ERROR")
+        return level
 
     @field_validator("billing_timezone")
     @classmethod

@@ -88,6 +88,17 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     assert settings.max_history_length == int(defaults["MAX_HISTORY_LENGTH"]) == HISTORY
 
 
+def test_the_levels_of_the_readme_are_levels_of_the_logs() -> None:
+    named = re.search(r"структурированные логи с уровнями \((.+)\)", README)
+    assert named is not None
+    secret = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+    levels = [
+        Settings(_env_file=None, app_env="development", openai_api_key="x", jwt_secret_key=secret, log_level=level)
+        for level in named[1].split(", ")
+    ]
+    assert [settings.log_level for settings in levels] == ["ERROR", "WARNING", "INFO", "DEBUG"]
+
+
 def test_the_printed_commands_work(stack: StackUnderTest, page: Page) -> None:
     health, metrics = blocks(section(README, "## Мониторинг"), "bash")
     status, content_type, told = curl(health, stack.web.url)
