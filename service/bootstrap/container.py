@@ -193,7 +193,7 @@ def build(settings: Settings) -> Container:
             dialogs=dialogs,
             jobs=jobs,
             job_store=outside.jobs,
-            classroom=learning.classroom,
+            catalog=outside.catalog,
             history_messages=settings.max_history_length,
         ),
         search=SearchService(owners=owners, search=outside.search),

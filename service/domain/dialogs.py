@@ -22,6 +22,8 @@ _DEFAULTS = UUID("7a3f2f57-6d2e-4c38-9d54-0c5c3a1f8f10")
 ROOT_BRANCH = "root"
 # How often an edit may be edited in turn: each adds a segment to the path.
 MAX_SEGMENTS = 100
+# How many messages may stand at one place of a chat: a page of messages tells the ids of all of them.
+MAX_SIBLINGS = 100
 
 
 class DialogStatus(StrEnum):

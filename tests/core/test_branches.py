@@ -1,6 +1,6 @@
 """Edited questions and answers asked for again: branches beside what was there."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -286,6 +286,49 @@ def test_edits_of_edits_come_to_an_end(
     assert refused.value.details == {"messageId": ["too_many_branches:3"]}
     assert domain.MAX_SEGMENTS == 100
     check_money(db)
+
+
+def test_versions_of_a_message_come_to_an_end(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are told with each page."""
+    monkeypatch.setattr(branches, "MAX_SIBLINGS", 3)
+    actor = new_actor(10_000_000)
+    job = talk(container, upstream, actor, "one", "two")
+    before = line(container, actor, job)
+    for message, again in ((before[2], edited), (before[1], regenerated)):
+        arguments = ("again",) if again is edited else ()
+        for _ in range(2):
+            again(container, actor, message, *arguments)
+        with pytest.raises(ValidationFailed) as refused:
+            again(container, actor, message, *arguments)
+        assert refused.value.details == {"messageId": ["too_many_siblings:3"]}
+    check_money(db)
+
+
+def test_what_nobody_asked_is_not_asked_again(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor()
+    job = talk(container, upstream, actor, "one")
+    ask(container, actor, "greet", chat_id=job.chat_id, unasked=True)
+    with pytest.raises(ValidationFailed):
+        container.branches.regenerate(actor, line(container, actor, job)[-1].id, HOW)
+
+
+def test_who_was_told_something_still_knows_it(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    actor = new_actor(1_000_000)
+    tutor = container.jobs._catalog.assistant("tutor")
+    assert tutor is not None
+    briefed = replace(tutor, persona="The course is about tamarisks.", temperature=0.1)
+    job = ask(container, actor, "one", new_session=NewSession(), assistant=briefed)
+    for again in (
+        regenerated(container, actor, line(container, actor, job)[1]),
+        edited(container, actor, line(container, actor, job)[0], "two"),
+    ):
+        assert (again.assistant, again.prompt[0].content, again.temperature) == ("tutor", briefed.persona, 0.1)
 
 
 @dataclass

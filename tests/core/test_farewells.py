@@ -8,6 +8,7 @@ from pymongo.database import Database
 from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
+from service.domain.billing import Unit, extra_wallet_id, monthly_wallet_id
 from service.domain.errors import (
     BadCredentials,
     Forbidden,
@@ -19,9 +20,11 @@ from service.domain.errors import (
     ValidationFailed,
 )
 from service.domain.jobs import JobStatus
+from service.domain.links import hash_code
 from service.usecases.places import NewSession
 from service.usecases.ports import UserQuery
 from tests.core.checker import check_money
+from tests.core.paying import start
 from tests.core.support import (
     ROOT,
     NewActor,
@@ -219,3 +222,62 @@ def test_a_question_that_was_being_accepted_when_its_account_left(
     assert SECRET not in everything(db)
     assert db.sessions.count_documents({}) == 0
     check_money(db)
+
+
+def test_the_list_by_balance_has_no_holes_where_accounts_left(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    gone, stays = [register(container, name) for name in ("ann", "bob", "carl")], register(container, "dora")
+    for login in gone:
+        set_balance(container, actor_of(login), 5)
+        container.farewells.leave(actor_of(login), PASSWORD)
+    set_balance(container, actor_of(stays), 10)
+    for sort in ("balance", "-balance"):
+        users, _ = container.admin.users(ROOT, UserQuery(sort=sort, limit=1))
+        assert [user.account.username for user in users] == ["dora"]
+
+
+def test_one_who_comes_back_is_in_the_list_again(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
+) -> None:
+    bot = program_of(new_key(container, new_actor(0)))
+    container.billing.top_up(bot, "4242", 100_000, None)
+    container.farewells.dismiss(ROOT, bot.owner("4242"))
+    rest_erased(container, db)
+    container.billing.top_up(bot, "4242", 5, None)
+    users, _ = container.admin.users(ROOT, UserQuery(sort="-balance", limit=1))
+    assert [user.wallet.available for user in users] == [100_005]
+
+
+def test_credits_that_are_paid_when_the_account_has_left_are_in_the_books(shop: Container, db: Database) -> None:
+    """Else nobody could give the money back."""
+    actor = actor_of(register(shop, "ann"))
+    payment = start(shop, actor, tokens=5, unit=Unit.CREDITS)
+    shop.farewells.leave(actor, PASSWORD)
+    rest_erased(shop, db)
+    shop.paying.payments._steps.credit_by_hand(payment, "system", None)
+    assert db.payments.find_one({"_id": payment.id})["status"] == "succeeded"  # type: ignore[index]
+    assert db.credits.find_one({"_id": extra_wallet_id(actor.account_id)})["available"] == 5  # type: ignore[index]
+    assert db.credits.find_one({"_id": monthly_wallet_id(actor.account_id)})["available"] == 0  # type: ignore[index]
+    check_money(db)
+
+
+def test_nobody_is_linked_who_has_just_left(container: Container, db: Database, new_actor: NewActor) -> None:
+    vera, bot = new_actor(1_000), program_of(new_key(container, new_actor()))
+    container.billing.top_up(bot, "4242", 500, None)
+    code = container.links._links.code(hash_code(container.links.issue(vera).code, container.links._secret))
+    assert code is not None
+    container.farewells.dismiss(ROOT, bot.owner("4242"))
+    with pytest.raises(NotFound):
+        container.links._links.link(bot.owner("4242"), code, "link", "test")
+    rest_erased(container, db)
+    assert container.billing.top_up(bot, "4242", 5, None).available == 505
+    check_money(db)
+
+
+def test_a_password_is_not_changed_of_one_who_has_just_left(container: Container, db: Database) -> None:
+    actor = actor_of(register(container, "ann"))
+    login = container.accounts._login(container.accounts.me(actor), "login")
+    container.farewells.leave(actor, PASSWORD)
+    with pytest.raises(Unauthorized):
+        container.accounts._accounts.set_password(actor.account_id, "hash", login)

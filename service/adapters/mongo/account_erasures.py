@@ -50,6 +50,7 @@ class MongoAccountErasures:
             if account["role"] == Role.ADMIN.value:
                 self._keep_an_admin(session, account_id)
             self._unlink(session, account)
+            self._money.close(session, account_id)
             living = {"account_id": account_id, "revoked_at": None}
             self._keys.update_many(living, {"$set": {"revoked_at": now}}, session=session)
             collection(EndpointDocument).delete_many({"account_id": account_id}, session=session)

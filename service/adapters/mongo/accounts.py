@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
@@ -17,7 +16,7 @@ from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.wallets import to_wallet
 from service.domain.accounts import Account, Role, fold_name
 from service.domain.billing import LOSS_ACCOUNT_ID, EntryKind
-from service.domain.errors import Unavailable, UsernameTaken
+from service.domain.errors import Unauthorized, Unavailable, UsernameTaken
 from service.usecases.ports import Credentials, NewLogin, UserQuery, UserRow
 
 # The oldest login session is forgotten when an account has more: a program that logs in for every call stays bounded.
@@ -105,8 +104,13 @@ class MongoAccounts:
         ids are the same. Raises Unavailable."""
         if self._erasures.find_one({"account_id": end_user.id}, {"_id": 1}) is not None:
             raise Unavailable("the end user is being erased", retry_after_seconds=ERASED_RETRY_SECONDS)
+
+        def transaction(session: ClientSession) -> None:
+            self._accounts.insert_one({**_account_row(end_user), "logins": []}, session=session)
+            self._money.reopen(session, end_user.id)
+
         with suppress(DuplicateKeyError):
-            self._accounts.insert_one({**_account_row(end_user), "logins": []})
+            self._transactions.run(transaction, account_id=end_user.id)
         return end_user
 
     def credentials(self, login_key: str) -> Credentials | None:
@@ -135,7 +139,9 @@ class MongoAccounts:
             projection={"token_version": 1},
             return_document=ReturnDocument.AFTER,
         )
-        return int(cast(Row, row)["token_version"])
+        if row is None:
+            raise Unauthorized("the account has just been deleted")
+        return int(row["token_version"])
 
     def add_login(self, account_id: str, login: NewLogin) -> None:
         """See `ports.Accounts.add_login`."""
@@ -214,7 +220,7 @@ class MongoAccounts:
         cut: list[Row] = [{"$skip": skip}, {"$limit": query.limit}]
         account: list[Row] = [{"$lookup": lookup}, {"$unwind": "$account"}, {"$replaceRoot": {"newRoot": "$account"}}]
         pipeline: list[Row] = [
-            {"$match": {"_id": {"$in": ids} if few else {"$ne": LOSS_ACCOUNT_ID}}},
+            {"$match": {"_id": {"$in": ids} if few else {"$ne": LOSS_ACCOUNT_ID}, "closed": None}},
             {"$sort": {"available": direction, **({"_id": direction} if few else {})}},
             *([*account, {"$match": criteria}, *cut] if criteria and not few else [*cut, *account]),
             {"$project": PUBLIC_FIELDS},

@@ -23,7 +23,7 @@ from service.domain.billing import (
 )
 from service.domain.errors import NoCredits, NotFound
 from service.domain.jobs import Job
-from service.domain.plans import ANSWER_CREDITS, Credits, Period, PlanPolicy, period_at
+from service.domain.plans import ANSWER_CREDITS, Credits, Period, Plan, PlanPolicy, period_at
 from service.usecases.ports import Clock, Movement
 
 # The database keeps times to the millisecond; a plan's change is after what was before it by any clock.
@@ -60,7 +60,7 @@ class CreditWallets:
     def current(self, session: ClientSession, account_id: str, now: datetime | None = None) -> Row:
         """The account's monthly wallet in its current month, after whatever that takes.
 
-        Raises NotFound if there is no such account, AccountLinked.
+        Raises NotFound if there never was such an account, AccountLinked.
         """
         now = now or self._clock.now()
         row = self._wallets.get(monthly_wallet_id(account_id), session) or self._open(session, account_id, now)
@@ -111,11 +111,11 @@ class CreditWallets:
                 wallet_id = extra_wallet_id(account_id)
                 movement = Movement(f"{cause}:{wallet_id}", wallet_id, EntryKind.LINK, actor_id, reason=cause)
                 self._wallets.move(session, movement, delta)
-        self._of(session, source_id, {"$set": {"linked_to": target_id}})
+        self.mark(session, source_id, {"$set": {"linked_to": target_id}})
 
     def part(self, session: ClientSession, source_id: str) -> None:
         """Part of the end of a link."""
-        self._of(session, source_id, {"$unset": {"linked_to": ""}})
+        self.mark(session, source_id, {"$unset": {"linked_to": ""}})
 
     def held(self, session: ClientSession, account_id: str) -> int:
         """How much is held in both wallets."""
@@ -166,7 +166,8 @@ class CreditWallets:
             raise NotFound("wallet")
         return row
 
-    def _of(self, session: ClientSession, account_id: str, update: Row) -> None:
+    def mark(self, session: ClientSession, account_id: str, update: Row) -> None:
+        """Change both wallets, if there are any, but not what is in them."""
         ids = [monthly_wallet_id(account_id), extra_wallet_id(account_id)]
         self._wallets.credits.update_many({"_id": {"$in": ids}}, update, session=session)
 
@@ -176,10 +177,14 @@ class CreditWallets:
             {"_id": account_id}, {"$set": {"credits": True}}, session=session
         )
         account = self._accounts.find_one({"_id": account_id}, {"plan": 1, "role": 1, "created_at": 1}, session=session)
-        if marked is None or account is None:
+        if marked is None:
             raise NotFound("account")
         check_not_linked(marked)
+        # What somebody paid for who has left meanwhile must be in the books, to be given back.
+        account = account or {"role": None, "plan": Plan.FREE.value, "created_at": now}
         empty = {"account_id": account_id, "available": 0, "held": 0, "seq": 0}
+        if marked.get("closed"):
+            empty["closed"] = True
         monthly = {
             "_id": monthly_wallet_id(account_id),
             **empty,
@@ -195,7 +200,7 @@ class CreditWallets:
         if left:
             name = f"{wallet_id}:expire:{_stamp(row['period_starts_at'])}"
             self._wallets.move(session, Movement(name, wallet_id, EntryKind.EXPIRE, SYSTEM_ACTOR_ID), -left)
-        allowance = self._allowance(row, plan)
+        allowance = 0 if row.get("closed") else self._allowance(row, plan)
         month = {
             "plan": plan,
             "unlimited": allowance is None,

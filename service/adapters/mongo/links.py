@@ -15,7 +15,7 @@ from service.adapters.mongo.money import MongoMoney
 from service.domain.accounts import Account
 from service.domain.chat import ChatMessage
 from service.domain.dialogs import default_session_id, new_dialog
-from service.domain.errors import JobRunning, LinkCodeInvalid
+from service.domain.errors import JobRunning, LinkCodeInvalid, NotFound
 from service.domain.links import LinkCode
 
 CHANNEL = "link"
@@ -52,7 +52,8 @@ class MongoLinks:
             self._use(session, code, end_user_id)
             now = datetime.now(UTC)
             linked = {"linked_account_id": code.account_id, "link_id": link_id, "linked_at": now}
-            self._accounts.update_one({"_id": end_user_id}, {"$set": linked}, session=session)
+            if not self._accounts.update_one({"_id": end_user_id}, {"$set": linked}, session=session).matched_count:
+                raise NotFound("end user")
             self._continue(session, end_user_id, code.account_id, link_id)
             return int(before["available"])
 

@@ -113,6 +113,18 @@ class MongoMoney:
         self._wallets.tokens.update_one({"_id": source_id}, {"$unset": {"linked_to": ""}}, session=session)
         self._credits.part(session, source_id)
 
+    def close(self, session: ClientSession, account_id: str) -> None:
+        """Part of the transaction that deletes an account: its wallets stay in the books, and in no list of people."""
+        closed = {"$set": {"closed": True}}
+        self._wallets.tokens.update_one({"_id": account_id}, closed, session=session)
+        self._credits.mark(session, account_id, closed)
+
+    def reopen(self, session: ClientSession, account_id: str) -> None:
+        """Part of the transaction in which an end user comes back."""
+        open_again = {"$unset": {"closed": ""}}
+        self._wallets.tokens.update_one({"_id": account_id}, open_again, session=session)
+        self._credits.mark(session, account_id, open_again)
+
     def reserve(self, job: Job, idempotency: IdempotencyKey | None) -> Job:
         """See `ports.Money.reserve`. Four round trips: wallet, job, ledger, commit; five with a key."""
 

@@ -52,7 +52,10 @@ class Accounts(Protocol):
     def password_hash(self, account_id: str) -> str | None: ...
 
     def set_password(self, account_id: str, password_hash: str, login: NewLogin) -> int:
-        """Replace the password and end every login session but `login`; returns the new token version."""
+        """Replace the password and end every login session but `login`; returns the new token version.
+
+        Raises Unauthorized if the account is gone.
+        """
 
     def add_login(self, account_id: str, login: NewLogin) -> None: ...
 

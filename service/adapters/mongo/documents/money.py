@@ -14,7 +14,7 @@ class WalletDocument(Stored):
     """`id` is the account's. `seq` counts its ledger entries; the last one has this number.
 
     `webhooks` says that the account has had a webhook endpoint, `linked_to` which account has taken over what was here,
-    `credits` that it has the wallets of credits too.
+    `credits` that it has the wallets of credits too, `closed` that the account is deleted.
     """
 
     id = StringField(primary_key=True)
@@ -25,6 +25,7 @@ class WalletDocument(Stored):
     webhooks = BooleanField()
     linked_to = StringField()
     credits = BooleanField()
+    closed = BooleanField()
 
     meta = {"collection": "wallets", "indexes": ["available"]}
 
@@ -33,7 +34,7 @@ class CreditsDocument(Stored):
     """A wallet of credits: `<account>:credits` for those of the plan, `<account>:extra` for those that were paid for.
 
     The first one knows the month that it is in: of which plan, counted from `anchor_at`, and until when. `end_user`
-    says that the account is one of an API key's program.
+    says that the account is one of an API key's program, `closed` that it is deleted: no month brings credits any more.
     """
 
     id = StringField(primary_key=True)
@@ -48,6 +49,7 @@ class CreditsDocument(Stored):
     anchor_at = DateTimeField()
     period_starts_at = DateTimeField()
     period_ends_at = DateTimeField()
+    closed = BooleanField()
 
     meta = {"collection": "credits"}
 
