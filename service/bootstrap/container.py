@@ -36,6 +36,7 @@ from service.usecases.contexts import ContextService
 from service.usecases.courses import CourseService
 from service.usecases.deliver import DeliverService
 from service.usecases.dialogs import DialogService
+from service.usecases.endings import Endings
 from service.usecases.erase import EraseService
 from service.usecases.export import ExportService
 from service.usecases.farewells import FarewellService
@@ -112,7 +113,15 @@ def build(settings: Settings) -> Container:
     owners = Owners(accounts=outside.accounts, auditor=auditor, clock=outside.clock)
     keys = MongoKeys()
     places = Places(dialogs=outside.dialogs, clock=outside.clock)
-    jobs = _job_service(settings, outside, owners, replays, places)
+    endings = Endings(
+        money=outside.money,
+        telemetry=outside.metrics,
+        open_jobs=outside.open_jobs,
+        events=outside.events,
+        delivery_bell=outside.delivery_bell,
+        history_messages=settings.max_history_length,
+    )
+    jobs = _job_service(settings, outside, owners, replays, places, endings)
     accounts = _account_service(settings, outside)
     dialogs = DialogService(
         dialogs=outside.dialogs, tracks=outside.tracks, owners=owners, places=places, clock=outside.clock
@@ -232,7 +241,7 @@ def build(settings: Settings) -> Container:
         tutor=learning.tutor,
         courses=learning.courses,
         classroom=learning.classroom,
-        run=_run_service(settings, outside),
+        run=_run_service(settings, outside, endings),
         deliver=DeliverService(
             deliveries=outside.deliveries,
             endpoints=outside.endpoints,
@@ -247,21 +256,17 @@ def build(settings: Settings) -> Container:
         ),
         upkeep=UpkeepService(
             jobs=outside.jobs,
-            money=outside.money,
+            endings=endings,
             writer=outside.answer_writer,
             leases=MongoLeases(),
             doorbell=outside.doorbell,
-            events=outside.events,
             deliveries=outside.deliveries,
             delivery_bell=outside.delivery_bell,
-            telemetry=outside.metrics,
-            open_jobs=outside.open_jobs,
             erase=erase,
             outages=OUTAGES,
             holder=outside.worker_id,
             lease_seconds=UPKEEP_LEASE_SECONDS,
             renewal_seconds=settings.job_lease_seconds / LEASE_RENEWALS,
-            history_messages=settings.max_history_length,
         ),
         health=Health(
             mongo=outside.mongo, redis=outside.redis, breaker=outside.breaker, standin=settings.openai_standin
@@ -292,11 +297,14 @@ def _account_service(settings: Settings, outside: Outside) -> AccountService:
     )
 
 
-def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: Replays, places: Places) -> JobService:
+def _job_service(
+    settings: Settings, outside: Outside, owners: Owners, replays: Replays, places: Places, endings: Endings
+) -> JobService:
     return JobService(
         owners=owners,
         jobs=outside.jobs,
         money=outside.money,
+        endings=endings,
         places=places,
         accounts=outside.accounts,
         catalog=outside.catalog,
@@ -324,7 +332,6 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
         ),
         breaker=outside.breaker,
         doorbell=outside.doorbell,
-        delivery_bell=outside.delivery_bell,
         events=outside.events,
         telemetry=outside.metrics,
         clock=outside.clock,
@@ -339,10 +346,10 @@ def _job_service(settings: Settings, outside: Outside, owners: Owners, replays: 
     )
 
 
-def _run_service(settings: Settings, outside: Outside) -> RunService:
+def _run_service(settings: Settings, outside: Outside, endings: Endings) -> RunService:
     return RunService(
         jobs=outside.jobs,
-        money=outside.money,
+        endings=endings,
         catalog=outside.catalog,
         upstream=outside.upstream,
         runs=LeasedRuns(
@@ -353,16 +360,12 @@ def _run_service(settings: Settings, outside: Outside) -> RunService:
             outages=OUTAGES,
         ),
         writer=outside.answer_writer,
-        events=outside.events,
         doorbell=outside.doorbell,
-        delivery_bell=outside.delivery_bell,
         telemetry=outside.metrics,
-        open_jobs=outside.open_jobs,
         clock=outside.clock,
         outages=OUTAGES,
         count_tokens=count_tokens,
         worker_id=outside.worker_id,
         lease_seconds=settings.job_lease_seconds,
         grace_seconds=settings.worker_grace_seconds,
-        history_messages=settings.max_history_length,
     )

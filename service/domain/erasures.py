@@ -1,4 +1,4 @@
-"""What is to be erased: a session's messages and the texts of its jobs, or all that there is of an account."""
+"""What is to be erased: a session's messages and the texts of its jobs, a track's sessions, or all of an account."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,12 +11,14 @@ LATECOMERS = timedelta(minutes=2)
 
 class ErasureKind(StrEnum):
     SESSION = "session"
+    TRACK = "track"
     ACCOUNT = "account"
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """`subject_id` is the id of the session or the account. Nobody sees what is in it any more since `created_at`."""
+    """`subject_id` is the id of the session, the track or the account. Nobody sees what is in it any more since
+    `created_at`."""
 
     id: str
     kind: ErasureKind

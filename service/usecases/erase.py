@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 # Of one piece: what a database does in a fraction of a second.
 MESSAGES_BATCH = 1_000
+DIALOGS_BATCH = 500
 JOBS_BATCH = 200
 SESSIONS_BATCH = 20
 GUESTS_BATCH = 20
@@ -61,14 +62,6 @@ class EraseService:
         if erasure is None:
             raise NotFound("session")
         self.first_piece(erasure)
-
-    def sessions_of_track(self, track_id: str) -> int:
-        """Delete all sessions of a learning track, which the caller has a right to; how many there were."""
-        count = 0
-        while sessions := self._erasures.sessions_of_track(track_id, SESSIONS_BATCH):
-            for session in sessions:
-                count += self._begin(session) is not None
-        return count
 
     def account(self, account_id: str) -> None:
         """Delete an account, which the caller has a right to. Raises NotFound, and ValidationFailed if it is the last
@@ -123,10 +116,12 @@ class EraseService:
 
     def _piece(self, erasure: Erasure) -> bool:
         """Erase a piece of it; whether there is more to be done at once."""
+        if erasure.kind is ErasureKind.TRACK:
+            return self._track_piece(erasure.subject_id)
         if erasure.kind is ErasureKind.SESSION:
-            self._erasures.remove_dialogs(erasure.subject_id)
+            dialogs = self._erasures.remove_dialogs(erasure.subject_id, DIALOGS_BATCH)
             messages = self._erasures.remove_messages(erasure.subject_id, MESSAGES_BATCH)
-            more = messages == MESSAGES_BATCH
+            more = dialogs == DIALOGS_BATCH or messages == MESSAGES_BATCH
         else:
             messages, more = 0, self._account_piece(erasure.account_id)
         for job in self._erasures.open_jobs(erasure, JOBS_BATCH):
@@ -137,6 +132,13 @@ class EraseService:
             self._telemetry.erased("jobs", erased)
             log.info("piece erased", erasure_id=erasure.id, messages=messages, jobs=erased)
         return more or erased == found == JOBS_BATCH
+
+    def _track_piece(self, track_id: str) -> bool:
+        """Each of its sessions has an erasure of its own; whether there may be more to be done."""
+        sessions = self._erasures.sessions_of_track(track_id, SESSIONS_BATCH)
+        for session in sessions:
+            self._begin(session)
+        return bool(sessions)
 
     def _account_piece(self, account_id: str) -> bool:
         """Each of its sessions and end users has an erasure of its own; whether there may be more to be done."""
@@ -163,6 +165,8 @@ class EraseService:
         """Nothing is left, and nothing can come any more."""
         if self._clock.now() - erasure.created_at < LATECOMERS:
             return False
+        if erasure.kind is ErasureKind.TRACK:
+            return True
         if self._erasures.open_jobs(erasure, 1) or self._erasures.final_jobs(erasure, 1):
             return False
         return erasure.kind is ErasureKind.SESSION or self._accounts.is_alone(erasure)

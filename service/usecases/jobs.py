@@ -32,6 +32,7 @@ from service.domain.errors import (
 )
 from service.domain.jobs import Applies, Job, JobStatus, cancelled
 from service.usecases import ports
+from service.usecases.endings import Endings
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
 from service.usecases.places import NOWHERE, NewSession, Place, Places
@@ -91,6 +92,7 @@ class JobService:
         owners: Owners,
         jobs: ports.Jobs,
         money: ports.Money,
+        endings: Endings,
         places: Places,
         accounts: ports.Accounts,
         catalog: ports.Catalog,
@@ -98,7 +100,6 @@ class JobService:
         throttle: Throttle,
         breaker: ports.Breaker,
         doorbell: ports.Doorbell,
-        delivery_bell: ports.DeliveryBell,
         events: ports.JobEvents,
         telemetry: ports.Telemetry,
         clock: ports.Clock,
@@ -111,6 +112,7 @@ class JobService:
         self._owners = owners
         self._jobs = jobs
         self._money = money
+        self._endings = endings
         self._places = places
         self._accounts = accounts
         self._catalog = catalog
@@ -118,7 +120,6 @@ class JobService:
         self._throttle = throttle
         self._breaker = breaker
         self._doorbell = doorbell
-        self._delivery_bell = delivery_bell
         self._events = events
         self._telemetry = telemetry
         self._clock = clock
@@ -233,13 +234,9 @@ class JobService:
     def stop(self, job: Job) -> Job:
         """`cancel` for a use case that has decided whose job it is."""
         while job.status is JobStatus.QUEUED:
-            settled = self._money.settle(job, cancelled(), self._limits.history_messages)
+            settled = self._endings.settle(job, cancelled())
             if settled is not None:
                 log.info("job cancelled", job_id=job.id, was="queued")
-                self._telemetry.job_final(settled)
-                self._throttle.leave(job.id)
-                self._events.announce(job.id)
-                self._delivery_bell.ring(settled.destinations)
                 return settled
             job = self._look(job.id)
         if job.status is JobStatus.RUNNING and self._jobs.request_cancel(job.id):

@@ -10,6 +10,7 @@ from service.domain.chat import CountTokens, Usage
 from service.domain.errors import InternalError, ServiceError, UpstreamFailed
 from service.domain.jobs import INTERRUPTED, Job, JobStatus, Outcome, cancelled, charge_for, failed
 from service.usecases import ports, structured
+from service.usecases.endings import Endings
 from service.usecases.showing import ClaimLost, Showing
 
 log = structlog.get_logger(__name__)
@@ -23,42 +24,34 @@ class RunService:
         self,
         *,
         jobs: ports.Jobs,
-        money: ports.Money,
+        endings: Endings,
         catalog: ports.Catalog,
         upstream: ports.Upstream,
         runs: ports.Runs,
         writer: ports.AnswerWriter,
-        events: ports.JobEvents,
         doorbell: ports.Doorbell,
-        delivery_bell: ports.DeliveryBell,
         telemetry: ports.Telemetry,
-        open_jobs: ports.OpenJobs,
         clock: ports.Clock,
         outages: tuple[type[Exception], ...],
         count_tokens: CountTokens,
         worker_id: str,
         lease_seconds: int,
         grace_seconds: float,
-        history_messages: int,
     ) -> None:
         self._jobs = jobs
-        self._money = money
+        self._endings = endings
         self._catalog = catalog
         self._upstream = upstream
         self._runs = runs
         self._writer = writer
-        self._events = events
         self._doorbell = doorbell
-        self._delivery_bell = delivery_bell
         self._telemetry = telemetry
-        self._open_jobs = open_jobs
         self._clock = clock
         self._outages = outages
         self._count = count_tokens
         self._worker_id = worker_id
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
-        self._history_messages = history_messages
 
     def __call__(self, job_id: str) -> Job | None:
         """Run a queued job to its end; None if there was nothing to do or the run lost its claim."""
@@ -183,7 +176,7 @@ class RunService:
             reraise=True,
         ):
             with attempt:
-                settled = self._money.settle(job, outcome, self._history_messages)
+                settled = self._endings.settle(job, outcome)
         if settled is None:
             log.warning("run lost its claim", outcome=outcome.status)
             return None
@@ -196,10 +189,6 @@ class RunService:
             meter=settled.meter,
             error_code=settled.error_code,
         )
-        self._telemetry.job_final(settled)
-        self._open_jobs.leave(settled.id)
-        self._events.announce(settled.id)
-        self._delivery_bell.ring(settled.destinations)
         return settled
 
     def _estimate(self, job: Job, text: str) -> Usage:

@@ -8,6 +8,7 @@ import structlog
 
 from service.domain.jobs import INTERRUPTED, Job, JobStatus, cancelled, failed
 from service.usecases import ports
+from service.usecases.endings import Endings
 from service.usecases.erase import EraseService
 
 log = structlog.get_logger(__name__)
@@ -27,38 +28,30 @@ class UpkeepService:
         self,
         *,
         jobs: ports.Jobs,
-        money: ports.Money,
+        endings: Endings,
         writer: ports.AnswerWriter,
         leases: ports.Leases,
         doorbell: ports.Doorbell,
-        events: ports.JobEvents,
         deliveries: ports.Deliveries,
         delivery_bell: ports.DeliveryBell,
-        telemetry: ports.Telemetry,
-        open_jobs: ports.OpenJobs,
         erase: EraseService,
         outages: tuple[type[Exception], ...],
         holder: str,
         lease_seconds: int,
         renewal_seconds: float,
-        history_messages: int,
     ) -> None:
         self._jobs = jobs
-        self._money = money
+        self._endings = endings
         self._writer = writer
         self._leases = leases
         self._doorbell = doorbell
-        self._events = events
         self._deliveries = deliveries
         self._delivery_bell = delivery_bell
-        self._telemetry = telemetry
-        self._open_jobs = open_jobs
         self._erase = erase
         self._outages = outages
         self._holder = holder
         self._lease_seconds = lease_seconds
         self._renewal_seconds = renewal_seconds
-        self._history_messages = history_messages
 
     def __call__(self) -> bool:
         """One round; False if another worker holds the upkeep lease."""
@@ -117,13 +110,8 @@ class UpkeepService:
     def _give_up(self, job: Job) -> None:
         shown = self._shown(job)
         outcome = cancelled(shown) if job.cancel_requested else failed(INTERRUPTED, shown)
-        settled = self._money.settle(job, outcome, self._history_messages)
-        if settled is not None:
+        if self._endings.settle(job, outcome) is not None:
             log.error("job given up after a lost worker", job_id=job.id, attempt=job.attempt, status=outcome.status)
-            self._telemetry.job_final(settled)
-            self._open_jobs.leave(settled.id)
-            self._events.announce(job.id)
-            self._delivery_bell.ring(settled.destinations)
 
     def _shown(self, job: Job) -> str | None:
         """What clients have seen of the answer; closed first, because the lost worker may only be slow."""

@@ -390,7 +390,7 @@ class Dialogs(RuleBasedStateMachine):
         text = f"answer {len(self.nodes)}"
         cost = charge_for(claimed, usage)
         outcome = Outcome(JobStatus.SUCCEEDED, cost, text, usage, "stop") if answered else failed("X")
-        assert self.world.container.run._money.settle(claimed, outcome, 20) is not None
+        assert self.world.container.jobs._money.settle(claimed, outcome, 20) is not None
         if answered:
             leaf = asked.parent
             if asked.question is not None:

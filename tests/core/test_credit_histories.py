@@ -86,7 +86,7 @@ class Histories(RuleBasedStateMachine):
         known = self.open.pop(number % len(self.open))
         usage = Usage(prompt_tokens=20, completion_tokens=18)
         pong = Outcome(JobStatus.SUCCEEDED, charge_for(known.job, usage), "pong", usage, "stop")
-        settled = self.world.container.run._money.settle(known.job, pong if answered else failed("X"), 20)
+        settled = self.world.container.jobs._money.settle(known.job, pong if answered else failed("X"), 20)
         if not answered and (known.kind == "extra" or (known.kind == "monthly" and known.month == self.month)):
             self.extra += known.kind == "extra"
             self.monthly += known.kind == "monthly"
@@ -142,7 +142,7 @@ def test_histories_of_credits(container: Container, db: Database, new_actor: New
     class Machine(Histories):
         pass
 
-    wallets, settable = container.run._money._credits, SettableClock()
+    wallets, settable = container.jobs._money._credits, SettableClock()
     usual, wallets._clock = wallets._clock, settable
     Machine.world = World(container, db, new_actor, settable)
     try:

@@ -77,7 +77,7 @@ def give_extra(container: Container, actor: Actor, amount: int) -> None:
 def clock(container: Container, processes: list[Container]) -> Iterator[SettableClock]:
     """A clock that a test moves, by which all these processes tell the month."""
     settable = SettableClock()
-    wallets = [process.run._money._credits for process in processes]
+    wallets = [process.jobs._money._credits for process in processes]
     usual = [each._clock for each in wallets]
     for each in wallets:
         each._clock = settable
@@ -135,7 +135,7 @@ def test_whoever_has_used_them_up_is_refused(container: Container, db: Database,
 @pytest.mark.parametrize("outcome", [failed("UPSTREAM_ERROR"), cancelled(), cancelled("shown by a lost worker")])
 def test_what_is_no_answer_costs_nothing(container: Container, db: Database, anna: Actor, outcome: Any) -> None:
     job = submit(container, anna)
-    settled = container.run._money.settle(job, outcome, 20)
+    settled = container.jobs._money.settle(job, outcome, 20)
     assert (settled.charged, settled.balance_after) == (0, 5)
     assert remaining(container, anna) == 5
     check_money(db)
@@ -477,7 +477,7 @@ def test_the_month_is_of_the_zone(build: Build, db: Database, new_actor: NewActo
     container, anna = build(billing_timezone="Europe/Paris"), new_actor(0)
     created = datetime(2024, 1, 31, 23, 30, tzinfo=UTC)
     db.accounts.update_one({"_id": anna.account_id}, {"$set": {"created_at": created}})
-    wallets, settable = container.run._money._credits, SettableClock()
+    wallets, settable = container.jobs._money._credits, SettableClock()
     wallets._clock, settable.time = settable, datetime(2024, 3, 10, tzinfo=UTC)
     # 1 February, 00:30 in Paris: so is 1 April, in summer time.
     assert credits_of(container, anna).period_ends_at == datetime(2024, 3, 31, 22, 30, tzinfo=UTC)

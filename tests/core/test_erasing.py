@@ -12,10 +12,12 @@ from redis import Redis
 
 from devstack.servers import RedisServer
 from devstack.upstream_control import UpstreamControl
+from service.adapters.mongo import erasures
+from service.adapters.mongo.dialogs import chat_row, session_row
 from service.adapters.redis.streams import stream_key
 from service.bootstrap import Container
 from service.domain.chat import ChatMessage
-from service.domain.dialogs import Dialog, default_session_id
+from service.domain.dialogs import Dialog, default_session_id, new_dialog
 from service.domain.errors import Forbidden, NotFound, ValidationFailed
 from service.domain.jobs import Job, JobStatus
 from service.usecases import erase
@@ -96,7 +98,7 @@ def test_branches_go_with_their_session(
 ) -> None:
     actor = new_actor()
     job = ask(container, actor, new_session=NEW)
-    db.branches.insert_one({"_id": "b", "chat_id": job.chat_id, "path": []})
+    db.branches.insert_one({"_id": "b", "chat_id": job.chat_id, "session_id": job.session_id, "path": []})
     container.erase.session(actor, job.session_id or "")
     assert db.branches.count_documents({}) == 0
 
@@ -357,15 +359,69 @@ def test_sessions_of_a_track_go_together(
     container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
 ) -> None:
     actor = new_actor(1_000_000)
+    track = container.tracks.create(actor, None, {"title": "track"})
     for _ in range(3):
-        ask(container, actor, new_session=NewSession(track_id="track"))
+        ask(container, actor, new_session=NewSession(track_id=track.id))
     kept = ask(container, actor, new_session=NEW)
-    assert container.erase.sessions_of_track("track") == 3
-    assert container.erase.sessions_of_track("track") == 0
+    container.tracks.delete(actor, track.id)
     assert [row["_id"] for row in db.sessions.find()] == [kept.session_id]
+    late = ask(container, actor, new_session=NewSession(track_id=track.id))
+    erased(container, db)
     erased(container, db)
     assert db.jobs.count_documents({"erased_at": None}) == 1
+    with pytest.raises(NotFound):
+        container.dialogs.session(actor, late.session_id or "")
+    long_ago(db)
+    container.upkeep()
+    assert db.erasures.count_documents({}) == 0
     check_money(db)
+
+
+def filled(db: Database, account_id: str, track_id: str, sessions: int) -> None:
+    """A track has so many sessions."""
+    now = datetime.now(UTC)
+    dialogs = [new_dialog(f"s{n}", account_id, "api", now, track_id=track_id) for n in range(sessions)]
+    db.sessions.insert_many([session_row(each.session) for each in dialogs])
+    db.chats.insert_many([chat_row(each.chat) for each in dialogs])
+
+
+def test_a_track_is_deleted_however_many_sessions_it_has(
+    container: Container, db: Database, new_actor: NewActor
+) -> None:
+    """A transaction lives for three seconds."""
+    actor = new_actor()
+    track = container.tracks.create(actor, None, {"title": "track"})
+    filled(db, actor.account_id, track.id, 1_000)
+    container.tracks.delete(actor, track.id)
+    assert db.sessions.count_documents({}) == 1_000 - erasures.SESSIONS_AT_ONCE
+
+
+def test_what_is_too_much_for_a_transaction_is_deleted_in_pieces(
+    container: Container, db: Database, new_actor: NewActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = new_actor()
+    for module, limit in ((erasures, "SESSIONS_AT_ONCE"), (erasures, "CHATS_AT_ONCE"), (erase, "DIALOGS_BATCH")):
+        monkeypatch.setattr(module, limit, 2)
+    track = container.tracks.create(actor, None, {"title": "track"})
+    filled(db, actor.account_id, track.id, 7)
+    large = container.dialogs.create(actor, None, "api", NEW)
+    db.chats.insert_many([{**chat_row(large.chat), "_id": f"c{n}"} for n in range(9)])
+    branch = {"chat_id": "c0", "session_id": large.session.id, "path": []}
+    db.branches.insert_many([{**branch, "_id": f"b{n}"} for n in range(9)])
+
+    container.tracks.delete(actor, track.id)
+    container.erase.session(actor, large.session.id)
+
+    assert (db.sessions.count_documents({}), db.chats.count_documents({})) == (5, 5 + 9 + 1 - 2 - 2)
+    with pytest.raises(NotFound):
+        container.dialogs.chat(actor, db.chats.find_one({"session_id": large.session.id})["_id"])  # type: ignore[index]
+    for _ in range(10):
+        container.erase()
+    assert (db.sessions.count_documents({}), db.chats.count_documents({}), db.branches.count_documents({})) == (0, 0, 0)
+    long_ago(db)
+    for _ in range(5):
+        container.erase()
+    assert db.erasures.count_documents({}) == 0
 
 
 def test_one_that_cannot_be_erased_keeps_no_other(

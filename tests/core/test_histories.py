@@ -107,7 +107,7 @@ class Histories(RuleBasedStateMachine):
         usage = Usage(prompt_tokens=prompt, completion_tokens=completion)
         cost = charge(usage, seen.weights, seen.hold)
         pong = Outcome(JobStatus.SUCCEEDED, cost, "pong", usage, "stop")
-        settled = self.world.container.run._money.settle(seen, pong if answered else failed("X"), 20)
+        settled = self.world.container.jobs._money.settle(seen, pong if answered else failed("X"), 20)
         current = known.status is JobStatus.RUNNING and seen.attempt == known.attempt
         assert (settled is not None) == current
         if current:

@@ -154,7 +154,7 @@ def test_a_job_is_accepted_once(container: Container, db: Database, new_actor: N
     actor = new_actor()
     job = submit(container, actor)
     with pytest.raises(DuplicateKeyError):
-        container.run._money.reserve(job, None)
+        container.jobs._money.reserve(job, None)
     check_money(db)
 
 

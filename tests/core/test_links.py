@@ -524,10 +524,10 @@ def test_what_was_decided_before_the_link_is_not_done_on_the_empty_wallet(
         container.jobs.accept(bot, before, Submission(message="ping", channel="api", user_id=CHAT_ID))
     free = replace(asked, id="free", weights=PriceWeights(1, 0, 0, 0), status=JobStatus.QUEUED, attempt=0)
     with pytest.raises(AccountLinked):
-        container.run._money.reserve(free, None)
+        container.jobs._money.reserve(free, None)
     movement = Movement("topup:late", before.account_id, EntryKind.TOPUP, bot.record_id)
     with pytest.raises(AccountLinked):
-        container.run._money.deposit(movement, 5, None)
+        container.jobs._money.deposit(movement, 5, None)
     assert db.jobs.count_documents({}) == 1
     check_money(db)
 
@@ -566,7 +566,7 @@ def test_a_question_is_not_asked_again_on_an_account_that_ended_the_link(
     container.links.confirm(program, "42", container.links.issue(person).code)
     job = submit(container, program, "linked", user_id="42")
     claimed = MongoJobs().claim(job.id, "a worker", 30)
-    container.run._money.settle(claimed, failed("INTERNAL_ERROR"), 20)
+    container.jobs._money.settle(claimed, failed("INTERNAL_ERROR"), 20)
     container.links.remove(person, container.links.own(person)[0].id)
     before = wallet(container, person)
 

@@ -277,7 +277,7 @@ def use_tracks(container: Container, db: Database, anna: Actor) -> None:
     first = tracks.adopt(anna, made[0].id, plan_of("a", "b")).modules[0]
     tracks.adopt(anna, made[0].id, plan_of("b", "a", "c"))
     tracks.adopt(anna, made[0].id, plan_of("a"))
-    transactions = container.run._money._transactions
+    transactions = container.jobs._money._transactions
     transactions.run(lambda session: begin_module(session, first.id, "chat"))
     transactions.run(lambda session: store_lesson(session, first.id, first.lessons[0].id, {}))
     tracks.module(anna, first.id)
@@ -355,9 +355,9 @@ def use_dialogs(container: Container, anna: Actor) -> None:
 
 
 def use_erasing(container: Container, db: Database, anna: Actor) -> None:
-    for track in ("a", "b"):
-        ask(container, anna, new_session=NewSession(track_id=track))
-    container.erase.sessions_of_track("a")
+    for track in [container.tracks.create(anna, None, {"title": "a track"}) for _ in range(2)]:
+        ask(container, anna, new_session=NewSession(track_id=track.id))
+    container.tracks.delete(anna, track.id)
     ask(container, anna)
     container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
     ask(container, anna)
@@ -438,7 +438,7 @@ def test_nothing_escapes_its_transaction(used: Container, db: Database) -> None:
     """What is sent without the session has effect at once, also if the transaction fails."""
     assert RECORDER.escaped == set()
 
-    transactions = used.run._money._transactions
+    transactions = used.jobs._money._transactions
     transactions.run(lambda session: db.jobs.find_one({}))
     assert RECORDER.escaped == {"Transactions.run: find jobs"}
     RECORDER.escaped.clear()

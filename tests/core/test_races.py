@@ -46,10 +46,10 @@ class Race:
 
     def settle_answer(self, claimed: Job) -> Job | None:
         pong = Outcome(JobStatus.SUCCEEDED, Charge(5), "pong", Usage(prompt_tokens=3, completion_tokens=2), "stop")
-        return self.container.run._money.settle(claimed, pong, 20)
+        return self.container.jobs._money.settle(claimed, pong, 20)
 
     def settle_failure(self, claimed: Job) -> Job | None:
-        return self.container.run._money.settle(claimed, failed("UPSTREAM_ERROR"), 20)
+        return self.container.jobs._money.settle(claimed, failed("UPSTREAM_ERROR"), 20)
 
     def cancel(self) -> None:
         self.container.jobs.cancel(self.actor, self.job.id)
@@ -61,7 +61,7 @@ class Race:
         self.container.run._jobs.requeue(claimed)
 
     def give_up(self, claimed: Job) -> Job | None:
-        return self.container.run._money.settle(claimed, failed("INTERRUPTED"), 20)
+        return self.container.jobs._money.settle(claimed, failed("INTERRUPTED"), 20)
 
     def run(self, *calls: Callable[[], Job | None]) -> list[Job]:
         """All at once, in any order; those that ended the job."""

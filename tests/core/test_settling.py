@@ -31,7 +31,7 @@ def claim(container: Container, job: Job) -> Job:
 
 
 def settle(container: Container, job: Job, outcome: Outcome) -> Job | None:
-    return container.run._money.settle(job, outcome, 20)
+    return container.jobs._money.settle(job, outcome, 20)
 
 
 def everything(db: Database) -> dict[str, list[dict[str, Any]]]:

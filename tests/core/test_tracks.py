@@ -25,7 +25,7 @@ def new_track(container: Container, actor: Actor, user_id: str | None = None, **
 
 
 def transact(container: Container, callback: Any) -> Any:
-    return container.run._money._transactions.run(callback)
+    return container.jobs._money._transactions.run(callback)
 
 
 def looked_at(plan: Any) -> Iterator[int]:
@@ -238,7 +238,7 @@ def test_the_same_plan_at_once_is_stored_once(
 def test_deleting_takes_the_modules_and_the_dialogs_in_one_transaction(
     container: Container, db: Database, new_actor: NewActor
 ) -> None:
-    anna, transactions = new_actor(), container.run._money._transactions
+    anna, transactions = new_actor(), container.jobs._money._transactions
     track, other = new_track(container, anna), new_track(container, anna)
     for each in (track, other):
         container.tracks.adopt(anna, each.id, plan_of("a", "b"))

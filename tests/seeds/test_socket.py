@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.adapters.redis.pauses import PREFIX
 from service.settings import Settings
 from tests.seeds.documents import blocks, differences, read, section
 from tests.seeds.shell import curl
-from tests.stack.stack import StackUnderTest, eventually
-from tests.stack.ws import Frame, Page
+from tests.stack.stack import StackUnderTest
+from tests.stack.ws import Frame, Page, rest
 
 README = read("socket")
 MESSAGE, CHUNK, DONE, ERROR = (json.loads(text) for text in blocks(section(README, "### WebSocket"), "json"))
@@ -26,11 +25,6 @@ def page(stack: StackUnderTest) -> Iterator[Page]:
     stack.upstream.clear()
     with Page(stack.web.url, f"/?token={stack.register().token}") as opened:
         yield opened
-
-
-def rest(stack: StackUnderTest) -> None:
-    """Make the pause that everybody must make between two messages."""
-    eventually(lambda: not list(stack.redis_client.scan_iter(f"{PREFIX}*")))
 
 
 def conforms(page: Page) -> list[str]:

@@ -13,12 +13,15 @@ import pymongo
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.errors import ExecutionTimeout, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from service.adapters.mongo.queues import Queues
 
 T = TypeVar("T")
 Row = dict[str, Any]
+# The server ended a transaction that was open for longer than it allows: time that ran out, like all other.
+_LIVED_TOO_LONG = 290
 
 
 def connect(uri: str, *, timeout_seconds: float) -> MongoClient[Row]:
@@ -72,9 +75,14 @@ class Transactions:
 
         turn = nullcontext() if account_id is None else self._queues.turn(account_id)
         with pymongo.timeout(self._timeout_seconds), turn, self._client.start_session() as session:
-            return session.with_transaction(
-                complete,
-                read_concern=ReadConcern("snapshot"),
-                write_concern=WriteConcern("majority", j=True),
-                read_preference=ReadPreference.PRIMARY,
-            )
+            try:
+                return session.with_transaction(
+                    complete,
+                    read_concern=ReadConcern("snapshot"),
+                    write_concern=WriteConcern("majority", j=True),
+                    read_preference=ReadPreference.PRIMARY,
+                )
+            except OperationFailure as failure:
+                if failure.code == _LIVED_TOO_LONG:
+                    raise ExecutionTimeout(str(failure), failure.code) from failure
+                raise

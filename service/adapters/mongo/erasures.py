@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 
 from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.dialogs import to_session
@@ -28,6 +29,9 @@ from service.domain.jobs import FINAL_STATUSES, Job
 from service.domain.tracks import Track
 from service.usecases.ports import FinalJob
 
+# What a transaction deletes of them, so that it is short; the rest is left to the pieces.
+SESSIONS_AT_ONCE = 20
+CHATS_AT_ONCE = 100
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +50,7 @@ class MongoErasures:
         row = erasure_row(ErasureKind.SESSION, session.id, session.account_id, now)
 
         def transaction(database_session: ClientSession) -> bool:
-            if not remove_dialogs(session.id, database_session):
+            if not _remove_session(session.id, database_session):
                 return False
             store_erasure(database_session, row)
             self._succeed(session, successor_id, database_session)
@@ -72,17 +76,16 @@ class MongoErasures:
         """See `ports.Erasures.end`."""
         self._erasures.delete_one({"_id": erasure.id})
 
-    def remove_dialogs(self, session_id: str) -> None:
+    def remove_dialogs(self, session_id: str, limit: int) -> int:
         """See `ports.Erasures.remove_dialogs`."""
-        remove_dialogs(session_id)
+        of_session = {"session_id": session_id}
+        chats = _remove_some(collection(ChatDocument), of_session, limit)
+        self._sessions.delete_one({"_id": session_id})
+        return max(chats, _remove_some(collection(BranchDocument), of_session, limit))
 
     def remove_messages(self, session_id: str, limit: int) -> int:
         """See `ports.Erasures.remove_messages`."""
-        rows = self._messages.find({"session_id": session_id}, {"_id": 1}).limit(limit)
-        ids = [row["_id"] for row in rows]
-        if ids:
-            self._messages.delete_many({"_id": {"$in": ids}})
-        return len(ids)
+        return _remove_some(self._messages, {"session_id": session_id}, limit)
 
     def open_jobs(self, erasure: Erasure, limit: int) -> list[Job]:
         """See `ports.Erasures.open_jobs`."""
@@ -127,11 +130,14 @@ class MongoErasures:
 
 
 def erase_track(session: ClientSession, track: Track) -> None:
-    """Part of the transaction that deletes a track: its sessions are deleted too."""
-    now = datetime.now(UTC)
-    for row in collection(SessionDocument).find({"track_id": track.id}, {"account_id": 1}, session=session):
-        remove_dialogs(row["_id"], session)
+    """Part of the transaction that deletes a track: its sessions are deleted too, those of a large one piece by
+    piece."""
+    now, of_track = datetime.now(UTC), {"track_id": track.id}
+    some = collection(SessionDocument).find(of_track, {"account_id": 1}, session=session).limit(SESSIONS_AT_ONCE)
+    for row in some.to_list():
+        _remove_session(row["_id"], session)
         store_erasure(session, erasure_row(ErasureKind.SESSION, row["_id"], row["account_id"], now))
+    store_erasure(session, erasure_row(ErasureKind.TRACK, track.id, track.account_id, now))
 
 
 def store_erasure(session: ClientSession, row: Row) -> None:
@@ -140,15 +146,19 @@ def store_erasure(session: ClientSession, row: Row) -> None:
     collection(ErasureDocument).update_one({"_id": row["_id"]}, {"$set": fields}, upsert=True, session=session)
 
 
-def remove_dialogs(session_id: str, session: ClientSession | None = None) -> bool:
-    """A session with its chats and branches; False if there was none. Chats come first, as they do with a turn: so the
-    two meet there."""
-    chats = collection(ChatDocument)
-    chat_ids = [row["_id"] for row in chats.find({"session_id": session_id}, {"_id": 1}, session=session)]
-    if chat_ids:
-        chats.delete_many({"_id": {"$in": chat_ids}}, session=session)
-        collection(BranchDocument).delete_many({"chat_id": {"$in": chat_ids}}, session=session)
+def _remove_session(session_id: str, session: ClientSession) -> bool:
+    """A session with its chats; False if there was none. Chats come first, as they do with a turn: so the two meet
+    there."""
+    _remove_some(collection(ChatDocument), {"session_id": session_id}, CHATS_AT_ONCE, session)
     return collection(SessionDocument).delete_one({"_id": session_id}, session=session).deleted_count == 1
+
+
+def _remove_some(rows: Collection[Row], criteria: Row, limit: int, session: ClientSession | None = None) -> int:
+    """Remove at most so many; how many that were."""
+    ids = [row["_id"] for row in rows.find(criteria, {"_id": 1}, session=session).limit(limit)]
+    if ids:
+        rows.delete_many({"_id": {"$in": ids}}, session=session)
+    return len(ids)
 
 
 def _jobs_of(erasure: Erasure) -> Row:

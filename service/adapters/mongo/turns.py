@@ -76,7 +76,8 @@ def append_turn(session: ClientSession, job: Job, max_context_messages: int) -> 
     position, parent_id, branch = chat["length"], chat["leaf_id"], chat["branch"]
     if job.fork is not None:
         position, parent_id, branch = job.fork.position, job.fork.parent_id, job.id
-        row = {"_id": job.id, "chat_id": job.chat_id, "path": path_rows(job.fork.path)}
+        names = {"_id": job.id, "chat_id": job.chat_id, "session_id": job.session_id}
+        row: Row = {**names, "path": path_rows(job.fork.path)}
         collection(BranchDocument).insert_one(row, session=session)
     rows: list[Row] = []
     for role, content, created_at in turn:

@@ -20,10 +20,11 @@ class FinalJob:
 
 
 class Erasures(Protocol):
-    """Deleted sessions and accounts of which something may be left."""
+    """Deleted sessions, tracks and accounts of which something may be left."""
 
     def begin(self, session: Session, successor_id: str) -> Erasure | None:
-        """Delete a session with its chats and branches, and store that the rest is to be erased, in one transaction.
+        """Delete a session with its chats, but for those beyond the first hundred, and store that the rest is to be
+        erased, in one transaction.
 
         If it was a default dialog, one with the id `successor_id` takes its place with the next question. None if
         somebody deleted it before.
@@ -38,8 +39,9 @@ class Erasures(Protocol):
     def end(self, erasure: Erasure) -> None:
         """Nothing is left of it."""
 
-    def remove_dialogs(self, session_id: str) -> None:
-        """Remove what a question that came late may have opened once more."""
+    def remove_dialogs(self, session_id: str, limit: int) -> int:
+        """Remove the session if a question that came late has opened it once more, and at most so many of its chats and
+        of its branches; the larger of the two numbers."""
 
     def remove_messages(self, session_id: str, limit: int) -> int:
         """Remove at most so many messages; how many that were."""

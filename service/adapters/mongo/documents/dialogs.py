@@ -81,9 +81,10 @@ class BranchDocument(Stored):
 
     id = StringField(primary_key=True)
     chat_id = StringField(required=True)
+    session_id = StringField(required=True)
     path = EmbeddedDocumentListField(Segment)
 
-    meta = {"collection": "branches", "indexes": ["chat_id"]}
+    meta = {"collection": "branches", "indexes": ["session_id"]}
 
 
 class MessageDocument(Stored):
