@@ -43,7 +43,7 @@ def answering(answer: dict[str, Any]) -> Outcome:
 
 
 def settle(container: Container, job: Job, outcome: Outcome) -> Job | None:
-    return container.run._money.settle(job, outcome, 20)
+    return container.jobs._money.settle(job, outcome, 20)
 
 
 def finalize(container: Container, actor: Actor, track: Track, **terms: Any) -> Job:
@@ -77,7 +77,7 @@ def test_modules_come_with_the_settling_of_the_plan_or_not_at_all(
         raise ZeroDivisionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(container.run._money._transactions, "_before_commit", power_cut)
+        broken.setattr(container.jobs._money._transactions, "_before_commit", power_cut)
         with pytest.raises(ZeroDivisionError):
             settle(container, job, answering(PLAN))
     assert (titles(container, actor, track), container.jobs.get(actor, job.id).status) == ([], JobStatus.QUEUED)
