@@ -41,6 +41,7 @@ class Settings(PaymentSettings):
 
     app_env: AppEnv = AppEnv.PRODUCTION
     port: int = Field(default=8000, ge=1, le=65535)
+    host: str = "127.0.0.1"
     public_url: str = ""
     top_up_page: str = ""
     trusted_proxies: int = Field(default=0, ge=0, le=10)
@@ -101,6 +102,7 @@ class Settings(PaymentSettings):
     job_lease_seconds: int = Field(default=30, ge=3)
     job_deadline_seconds: int = Field(default=90, ge=1)
     worker_grace_seconds: float = Field(default=20, ge=0)
+    worker_metrics_port: int = Field(default=0, ge=0, le=65_535)
     upkeep_interval_seconds: float = Field(default=1.0, gt=0)
 
     crash_file: str = ""
@@ -119,9 +121,10 @@ class Settings(PaymentSettings):
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
-        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
-        return value.upper()
+        level = {"WARN": "WARNING"}.get(value.upper(), value.upper())
+        if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING (or WARN) or ERROR")
+        return level
 
     @field_validator("billing_timezone")
     @classmethod

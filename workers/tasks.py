@@ -24,6 +24,8 @@ def container() -> bootstrap.Container:
 def _build_early(**_options: object) -> None:
     """Before the first task rather than in it. The gevent pool doesn't fork."""
     container()
+    if settings.worker_metrics_port:
+        container().metrics.serve(settings.host or "127.0.0.1", settings.worker_metrics_port)
 
 
 @worker_shutting_down.connect

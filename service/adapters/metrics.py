@@ -1,7 +1,10 @@
 """Prometheus metrics of web and workers. `PROMETHEUS_MULTIPROC_DIR` makes a host's processes count together."""
 
 import os
+import time
 from collections.abc import Callable
+from pathlib import Path
+from resource import getpagesize
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -11,10 +14,12 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    start_http_server,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.domain.jobs import Job
+from service.usecases.ports import Figures
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _BYTES = (100, 1_000, 10_000, 100_000, 1_000_000)
@@ -44,14 +49,32 @@ ERASED = Counter("erased_total", "Messages and jobs that were erased with what t
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
+# Of those web processes alone that run: a gauge of one that has ended is forgotten.
+WEB_CPU_SECONDS = Gauge("web_cpu_seconds", "Processor time of the web processes", multiprocess_mode="livesum")
+WEB_MEMORY_BYTES = Gauge("web_resident_memory_bytes", "Memory of the web processes", multiprocess_mode="livesum")
+ACTIVE_USERS = Gauge("active_users", "Accounts seen lately", ("window",), multiprocess_mode="mostrecent")
+BALANCES = Gauge("user_balance_tokens", "What accounts have: mean, median", ("stat",), multiprocess_mode="mostrecent")
+
+# Between two looks at what the process uses.
+_LOOK_SECONDS = 1.0
 
 
 class Metrics:
+    def __init__(self) -> None:
+        self._looked_at = float("-inf")
+
     def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
         """`route` is the template, so that labels stay few."""
         REQUESTS.labels(method, route, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
         RESPONSE_BYTES.labels(route).observe(response_bytes)
+        self._look_at_process()
+
+    def figures(self, latest: Figures) -> None:
+        """What is known of all accounts; see `service/usecases/figures.py`."""
+        ACTIVE_USERS.labels("5m").set(latest.active_users)
+        BALANCES.labels("mean").set(latest.balance_mean)
+        BALANCES.labels("median").set(latest.balance_median)
 
     def bot_reply(self, outcome: str) -> None:
         """`queued`, `running`, `done`, or the code of an error."""
@@ -116,6 +139,22 @@ class Metrics:
         registry = _registry()
         sockets, streams = (registry.get_sample_value(name) or 0 for name in ("sockets_open", "chat_streams_open"))
         return int(sockets), int(streams)
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer Prometheus in the background, in a process that has no web server. Raises OSError if the port is
+        taken."""
+        start_http_server(port, host, _registry())
+
+    def memory(self) -> int:
+        """Bytes that this process has in memory."""
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * getpagesize()
+
+    def _look_at_process(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            WEB_CPU_SECONDS.set(time.process_time())
+            WEB_MEMORY_BYTES.set(self.memory())
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""

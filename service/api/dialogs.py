@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from flask import Blueprint
 from marshmallow import fields
 
-from service.api.fields import Moment, Output, Record
+from service.api.fields import Moment, Output, Record, SnakeOutput
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_TIME
 from service.api.state import locale, services, state
 from service.domain.dialogs import ChatKind, DialogStatus, Message, Session
@@ -27,14 +27,13 @@ EXAMPLE_SESSION: dict[str, Any] = {
     "createdAt": EXAMPLE_TIME,
     "updatedAt": "2024-01-15T12:30:00Z",
 }
-EXAMPLE_MESSAGE: dict[str, Any] = {
+EXAMPLE_SENT: dict[str, Any] = {
     "id": f"{EXAMPLE_ID}:user",
     "role": "USER",
     "content": "Bonjour !",
     "createdAt": EXAMPLE_TIME,
-    "parentId": None,
-    "siblings": [f"{EXAMPLE_ID}:user"],
 }
+EXAMPLE_MESSAGE: dict[str, Any] = {**EXAMPLE_SENT, "parentId": None, "siblings": [f"{EXAMPLE_ID}:user"]}
 SIBLINGS = "All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives."
 PARENT = "The message before it; `null` at the beginning."
 
@@ -61,9 +60,27 @@ class SessionView(Output):
     updated_at = Moment(required=True)
 
 
-class MessageView(Output):
+class SentMessage(Output):
+    """A message that was said just now."""
+
     id = fields.String(required=True)
     role = UpperRole(required=True)
+    content = fields.String(required=True)
+    created_at = Moment(required=True)
+
+
+class MessageView(SentMessage):
+    """A message in its chat."""
+
+    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
+    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
+
+
+class LearningMessage(SnakeOutput):
+    """The same as the learning platform spells it."""
+
+    id = fields.String(required=True)
+    role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
     content = fields.String(required=True)
     created_at = Moment(required=True)
     parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})

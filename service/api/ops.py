@@ -1,10 +1,9 @@
 """For operators and orchestrators: `/health`, `/health/live` and `/metrics`."""
 
 import time
-from pathlib import Path
-from resource import getpagesize
 from typing import Any
 
+import structlog
 from flask import Response, jsonify, request
 from marshmallow import fields
 
@@ -12,6 +11,8 @@ from service.api.auth import public
 from service.api.blueprint import ApiBlueprint
 from service.api.fields import Choice, Input, Output, Record
 from service.api.state import services
+
+log = structlog.get_logger(__name__)
 
 blueprint = ApiBlueprint("ops", __name__, description="Health and metrics")
 
@@ -113,21 +114,33 @@ class Vitals(Output):
     success=True,
 )
 def metrics(query: dict[str, Any]) -> Response:
-    """Show the metrics"""
+    """Show the metrics
+
+    Prometheus' text has everything, also how many users are active and what they have on average, as measured once a
+    minute.
+    """
     wanted = {"json": _JSON, "text": _TEXT, None: request.accept_mimetypes.best_match((_TEXT, _JSON), _TEXT)}
     if wanted[query["format"]] == _JSON:
         return jsonify(Vitals().dump(_vitals()))
+    _tell_figures()
     exposition, content_type = services().metrics.render()
     return Response(exposition, content_type=content_type)
 
 
+def _tell_figures() -> None:
+    try:
+        services().metrics.figures(services().figures.latest())
+    except services().outages as outage:
+        # All else is known without the database, and wanted most when it is away.
+        log.warning("metrics without the figures", reason=type(outage).__name__)
+
+
 def _vitals() -> dict[str, Any]:
     sockets, streams = services().metrics.connections()
-    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return {
         "active_connections": sockets + streams,
         "sockets": sockets,
         "streams": streams,
-        "memory": {"rss": resident_pages * getpagesize()},
+        "memory": {"rss": services().metrics.memory()},
         "uptime": int(time.monotonic() - _STARTED),
     }

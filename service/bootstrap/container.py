@@ -19,13 +19,13 @@ from service.adapters.outages import OUTAGES
 from service.adapters.passwords import Argon2Passwords
 from service.adapters.runs import LEASE_RENEWALS, LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
+from service.bootstrap.learning import connect_learning
 from service.bootstrap.outside import Outside, connect
 from service.bootstrap.paying import Paying, connect_payments
 from service.settings import Settings
 from service.usecases import ports
 from service.usecases.accounts import AccountPolicy, AccountService
 from service.usecases.admin import AdminService
-from service.usecases.asking import Asking
 from service.usecases.audit import Auditor
 from service.usecases.billing import BillingService
 from service.usecases.branches import BranchService
@@ -145,23 +145,7 @@ def build(settings: Settings) -> Container:
         clock=outside.clock,
         holder=outside.worker_id,
     )
-    tracks = TrackService(owners=owners, tracks=outside.tracks, clock=outside.clock)
-    tutor = TutorService(
-        owners=owners,
-        configs=outside.tutor_configs,
-        catalog=outside.catalog,
-        upstream=outside.upstream,
-        rate_limits=outside.rate_limits,
-        telemetry=outside.metrics,
-    )
-    asking = Asking(
-        jobs=jobs,
-        tracks=tracks,
-        track_store=outside.tracks,
-        dialogs=outside.dialogs,
-        places=places,
-        clock=outside.clock,
-    )
+    learning = connect_learning(outside, owners=owners, jobs=jobs, places=places)
     return Container(
         settings=settings,
         accounts=accounts,
@@ -253,17 +237,10 @@ def build(settings: Settings) -> Container:
             clock=outside.clock,
             secret=settings.jwt_secret_key.get_secret_value(),
         ),
-        tracks=tracks,
-        tutor=tutor,
-        courses=CourseService(asking=asking, owners=owners, tracks=tracks, track_store=outside.tracks, tutor=tutor),
-        classroom=ClassroomService(
-            asking=asking,
-            tracks=tracks,
-            track_store=outside.tracks,
-            dialogs=outside.dialogs,
-            places=places,
-            tutor=tutor,
-        ),
+        tracks=learning.tracks,
+        tutor=learning.tutor,
+        courses=learning.courses,
+        classroom=learning.classroom,
         run=_run_service(settings, outside, endings),
         deliver=DeliverService(
             deliveries=outside.deliveries,

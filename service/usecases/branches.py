@@ -81,6 +81,7 @@ class BranchService:
             return earlier
         message, chat = self._message(actor, message_id, "message.regenerate")
         question = None if message.parent_id is None else self._store.message(message.parent_id)
+        # A greeting answers nobody, also where it follows something.
         if message.role != "assistant" or question is None or question.role != "user":
             raise ValidationFailed(details={"messageId": ["message_not_assistant"]})
         path = self._path_to(message)

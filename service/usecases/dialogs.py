@@ -77,6 +77,14 @@ class DialogService:
         self.session(actor, chat.session_id, action)
         return chat
 
+    def visit(self, actor: Actor, chat_id: str, session_id: str) -> Chat:
+        """A chat of this session, which is from now on the one that was talked in last. Raises as `session` does."""
+        chat = self.chat(actor, chat_id)
+        if chat.session_id != session_id:
+            raise NotFound("chat")
+        self._dialogs.visit(chat)
+        return chat
+
     def messages(self, actor: Actor, chat_id: str, cursor: str | None, limit: int) -> ports.Page[Message]:
         """The newest messages of a chat, oldest first; the next page has those before them. Raises as `session`."""
         return self._dialogs.messages(self.chat(actor, chat_id), cursor, limit)

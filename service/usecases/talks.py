@@ -34,15 +34,22 @@ class TalkService:
     def say(self, actor: Actor, message: str) -> Job:
         """Accept the next message of the actor's dialog; its answer is shown while it is written.
 
-        Raises RateLimited when the last one was too short ago, and what `JobService.submit` does. A message that is
-        empty or too long begins no pause.
+        Raises as `pause` and `JobService.submit` do.
+        """
+        self.pause(actor, message)
+        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, assistant=ASSISTANT, stream=True))
+
+    def pause(self, actor: Actor, message: str) -> None:
+        """Begin the time in which the actor may send no other message.
+
+        Raises RateLimited if it isn't over since the last one, and InvalidMessage: one that is empty or too long
+        begins no pause.
         """
         check_message(message)
         self._pause("account", actor.account_id)
         if actor.role is Role.GUEST:
             # Else a new guest for each message would need no pause.
             self._pause("address", actor.address)
-        return self._jobs.submit(actor, Submission(message=message, channel=CHANNEL, assistant=ASSISTANT, stream=True))
 
     def stop(self, actor: Actor, job_id: str) -> None:
         """Stop an answer, as `JobService.cancel` does."""
@@ -53,11 +60,11 @@ class TalkService:
         if self._places.default(Party(actor.account_id), CHANNEL).session_id != session_id:
             raise Forbidden("not a session of this account")
 
-    def last(self, actor: Actor) -> Job | None:
-        """The newest question that the actor asked in this way, running or not."""
+    def last(self, actor: Actor, session_id: str | None = None) -> Job | None:
+        """The newest question that the actor asked in this way, or in a session, running or not."""
         recent = self._jobs.page(actor, ports.JobQuery(limit=LOOK_BACK))
         for job in recent.items:
-            if job.channel == CHANNEL:
+            if job.channel == CHANNEL if session_id is None else job.session_id == session_id:
                 return self._jobs.get(actor, job.id)
         return None
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from flask.testing import FlaskClient
 
+from devstack.upstream_control import UpstreamControl
 from service.bootstrap import Container
 from tests.api.conftest import PASSWORD, Caller, NewCaller, Program
 
@@ -107,3 +108,14 @@ def test_admins_delete_accounts(user: Caller, admin: Caller, support: Caller) ->
     assert admin.get(path).status_code == 404
     trail = admin.get(f"/api/admin/audit?userId={user.id}").json
     assert "account.delete" in str(trail)
+
+
+def test_a_repeated_message_to_the_coach_that_was_erased_meanwhile(
+    container: Container, user: Caller, upstream: UpstreamControl
+) -> None:
+    headers = {"Idempotency-Key": "once", "Prefer": "respond-async"}
+    job_id = user.post("/api/chat/send", {"message": "Bonjour"}, headers=headers).json["jobId"]
+    container.run(job_id)
+    assert user.call("DELETE", f"/api/chat/sessions/{session_of(container, job_id)}").status_code == 200
+    reply = user.post("/api/chat/send", {"message": "Bonjour"}, headers={"Idempotency-Key": "once"})
+    assert (reply.status_code, reply.json["code"]) == (409, "JOB_CANCELLED")

@@ -13,6 +13,7 @@ from service.api.app import create_app
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.settings import Settings
+from service.usecases.figures import FiguresService
 from tests.api.conftest import Caller
 
 PATHS = ("/health/live", "/api/nothing", "/api/chat", "/openapi.json", "/docs", "/metrics")
@@ -170,6 +171,16 @@ def test_metrics_are_text_unless_json_is_asked_for(client: FlaskClient, accept: 
         assert reply.json["memory"]["rss"] > 10**7
     else:
         assert reply.text.startswith("# HELP")
+
+
+def test_metrics_need_no_database(client: FlaskClient, container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: object) -> None:
+        raise container.outages[0]("away")
+
+    monkeypatch.setattr(FiguresService, "latest", away)
+    reply = client.get("/metrics")
+    assert reply.status_code == 200
+    assert "http_requests_total" in reply.text
 
 
 def test_metrics_in_another_format_are_refused(client: FlaskClient) -> None:

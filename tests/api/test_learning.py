@@ -448,10 +448,11 @@ def test_guests_may_within_their_allowance(client: FlaskClient, title: str) -> N
     track = with_modules(guest, title)
     assert ai(guest, "module-learning-start", module_id=track["modules"][0]["id"]).status_code == 200
     reply = ai(guest, "chat-response", message=title, track_id=track["id"])
-    assert reply.status_code in (200, 402), reply.text
-    if reply.status_code == 200:
-        session = f"/api/chat/sessions/{reply.json['session_id']}/status"
-        assert guest.call("PUT", session, json={"status": "archived"}).status_code == 403
+    assert reply.status_code == 200, reply.text
+    session = f"/api/chat/sessions/{reply.json['session_id']}/status"
+    assert guest.call("PUT", session, json={"status": "archived"}).status_code == 403
+    plan = ai(guest, "generate-plan", track_id=track["id"])
+    assert (plan.status_code, plan.json.get("code")) in ((200, None), (402, "INSUFFICIENT_TOKENS"))
 
 
 def test_a_program_learns_with_its_end_users(user: Caller, program_for: Callable[..., Program], title: str) -> None:

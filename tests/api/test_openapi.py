@@ -27,6 +27,8 @@ NESTED = {
 UNDOCUMENTED = {
     "/",
     "/ws",
+    "/ws/chat/<session_id>",
+    "/ws/chat/<session_id>/switch",
     "/openapi.json",
     "/docs",
     "/redoc",

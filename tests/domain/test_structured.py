@@ -124,3 +124,13 @@ def test_a_mistake_is_told_without_the_answer() -> None:
 def test_an_unknown_format_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         structured.parse("poem", "{}")
+
+
+def test_a_chat_shows_a_welcome_as_its_words_and_what_it_proposes() -> None:
+    shown = structured.said("welcome", {"message": "Привет!", "plan": PLAN})
+    assert shown == "Привет!\n\nПитон\n1. Начало\n   - Переменные"
+
+
+@pytest.mark.parametrize("output_format", ["plan", "lesson"])
+def test_a_chat_shows_anything_else_as_it_is_stored(output_format: str) -> None:
+    assert structured.said(output_format, PLAN) == structured.dump(PLAN)

@@ -30,3 +30,10 @@ def test_each_language_has_its_words(language: str) -> None:
 @pytest.mark.parametrize(("limit", "output_tokens"), [(100, 6000), (8000, 8000)])
 def test_a_plan_is_never_cut_short_by_a_limit_for_answers(limit: int, output_tokens: int) -> None:
     assert TutorConfig(max_tokens=limit).applied_to(PLANNER).output_tokens == output_tokens
+
+
+def test_of_one_that_answers_in_a_format_the_language_may_be_chosen_alone() -> None:
+    spoken = TutorConfig("gpt-6-sol", 0, 100, "en").spoken_by(PLANNER)
+    assert spoken.persona == "Ты — методист.\n\nAnswer in English."
+    assert (spoken.model, spoken.temperature, spoken.output_tokens) == ("default", 0.4, 6000)
+    assert TutorConfig("gpt-6-sol").spoken_by(PLANNER) == PLANNER

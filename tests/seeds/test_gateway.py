@@ -1,5 +1,6 @@
 """The technical specification: every route, parameter, field and status of it, by a client that knows nothing else."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from service.usecases.admin import AdminService
 from service.usecases.billing import BillingService
 from service.usecases.contexts import ContextService
 from tests.api.conftest import PASSWORD, Caller, NewCaller
-from tests.seeds.documents import Route, mistyped, read, routes
+from tests.seeds.documents import Route, mistyped, read, routes, section
 
 ROUTES = routes(read("gateway"))
 BY_NAME = {route.name: route for route in ROUTES}
@@ -46,6 +47,9 @@ class People:
     admin: Caller
     poor: Caller
     client: FlaskClient
+
+    def named(self, who: str) -> Caller | None:
+        return {"nobody": None, "user": self.user, "admin": self.admin, "poor": self.poor}[who]
 
 
 @pytest.fixture
@@ -247,8 +251,7 @@ def test_each_documented_status_is_tried() -> None:
 def test_a_refusal_has_the_documented_status(
     people: People, name: str, status: int, who: str, values: dict[str, Any]
 ) -> None:
-    caller = {"nobody": None, "user": people.user, "admin": people.admin, "poor": people.poor}[who]
-    reply = send(people, BY_NAME[name], caller, **values)
+    reply = send(people, BY_NAME[name], people.named(who), **values)
     assert reply.status_code == status, reply.text
     assert {"error", "code", "message", "requestId"} <= reply.json.keys()
     assert reply.json["code"] in CODES.get(status, {reply.json["code"]})
@@ -269,3 +272,39 @@ def test_our_own_fault_is_a_500_without_its_details(people: People, monkeypatch:
     reply = send(people, BY_NAME[name], caller_of(BY_NAME[name], people))
     assert (reply.status_code, reply.json["code"]) == (500, "INTERNAL_ERROR")
     assert "secret" not in reply.text
+
+
+# Of each line of the specification's dashboard, the series that draw it.
+DASHBOARD = {
+    "Запросы в секунду": ("http_requests_total",),
+    "Среднее время отклика": ("http_request_duration_seconds_sum", "http_request_duration_seconds_count"),
+    "Ошибки по типам": tuple(f'http_requests_total{{status="{status}"}}' for status in (400, 401, 402, 403, 404, 500)),
+    "Загрузка процессора": ("web_cpu_seconds",),
+    "Использование памяти": ("web_resident_memory_bytes",),
+    "Число активных пользователей": ("active_users",),
+    "Средний размер ответа": ("http_response_size_bytes_sum", "http_response_size_bytes_count"),
+    "Использование токенов": ('llm_tokens_total{type="prompt"}', 'llm_tokens_total{type="completion"}'),
+    "Баланс пользователей": ('user_balance_tokens{stat="mean"}', 'user_balance_tokens{stat="median"}'),
+}
+
+
+def test_the_dashboard_can_be_drawn(people: People) -> None:
+    named = re.findall(r"- \*\*(.+?)\*\*:", section(read("gateway"), "### Параметры для мониторинга в Grafana"))
+    assert named == list(DASHBOARD)
+    one("POST /api/chat", people)
+    one("GET /api/billing", people)
+    for name, status, who, values in (
+        ("GET /api/billing", 400, "user", {"userId": ""}),
+        ("GET /api/billing", 401, "nobody", {}),
+        ("POST /api/chat", 402, "poor", {"userId": None}),
+        ("GET /api/admin/users", 403, "user", {}),
+        ("GET /api/context", 404, "poor", {"userId": None}),
+        ("POST /api/chat", 500, "user", {"message": "сломайся"}),
+    ):
+        assert send(people, BY_NAME[name], people.named(who), **values).status_code == status
+    series = people.client.get("/metrics").text.splitlines()
+    for names in DASHBOARD.values():
+        for wanted in names:
+            name, _, label = wanted.partition("{")
+            drawn = [line for line in series if line.startswith(name) and label.rstrip("}") in line]
+            assert any(float(line.rsplit(" ", 1)[1]) > 0 for line in drawn), wanted

@@ -13,7 +13,9 @@ from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from tests.api.conftest import PASSWORD, Caller
 from tests.core.support import plan_of
-from tests.seeds.documents import differences, read
+from tests.seeds.documents import differences, read, section
+from tests.stack.stack import StackUnderTest
+from tests.stack.ws import Page, rest
 
 DOCUMENT = read("learning")
 TIME = "2024-01-15T10:00:00Z"
@@ -67,20 +69,12 @@ def documented() -> Routes:
     return found
 
 
-# Not there yet.
-TO_COME = {
-    *("/api/ai/generate-plan", "/api/ai/chat-response", "/api/ai/generate-lesson", "/api/ai/welcome-message"),
-    *("/api/ai/finalize-course-plan", "/api/ai/module-learning-start", "/api/ai/module-chat"),
-    "/api/ai/module-chat-history",
-}
-
-
 def test_the_reference_has_every_route_of_the_document(client: FlaskClient) -> None:
     assert len(documented()) == len(set(documented())) == 28
     paths = client.get("/openapi.json").json["paths"]
     ours = {(method.upper(), re.sub(r"\{\w+\}", "{}", path)) for path, item in paths.items() for method in item}
     theirs = {(method, re.sub(r"\{\w+\}", "{}", path.rstrip("/"))) for method, path in documented()}
-    assert {(method, path) for method, path in theirs - ours if path not in TO_COME} == set()
+    assert theirs - ours == set()
 
 
 @pytest.fixture
@@ -160,9 +154,13 @@ def test_a_track_has_the_named_fields(learner: Caller, track: dict[str, Any], co
     assert (done["module"]["status"], done["track"]["progress"]) == ("completed", 50)
 
 
-def test_a_track_goes_with_its_modules(learner: Caller, track: dict[str, Any]) -> None:
+def test_a_track_goes_with_its_chats_and_modules(learner: Caller, track: dict[str, Any], session_id: str) -> None:
+    chat = learner.post("/api/chat/chats", {"session_id": session_id}).json
     assert learner.call("DELETE", f"/api/tracks/{track['id']}").status_code == 204
-    assert learner.get(f"/api/tracks/{track['id']}").status_code == 404
+    for path in (f"/api/tracks/{track['id']}", f"/api/chat/sessions/{session_id}/chats"):
+        assert learner.get(path).status_code == 404
+    assert learner.get(f"/api/chat/chats/{chat['id']}/messages").status_code == 404
+    assert learner.get("/api/chat/sessions").json["sessions"] == []
     assert learner.get("/api/tracks/").json["tracks"] == []
 
 
@@ -204,6 +202,95 @@ def test_the_status_of_a_session_is_for_the_registered(client: FlaskClient, cont
     assert client.put(path, json={"status": "archived"}, headers=guest).status_code == 403
 
 
+PLAN = {
+    "title": "x",
+    "description": "",
+    "modules": [
+        {"title": "x", "description": "", "lessons": [{"title": "x", "description": "", "duration_minutes": 1}]}
+    ],
+}
+LESSON = {
+    "title": "x",
+    "objectives": ["x"],
+    "sections": [{"heading": "x", "content": "x"}],
+    "exercises": ["x"],
+    "summary": "x",
+}
+SAID = {"message": "x", "chat_id": "x"}
+# What we say beyond what the document and the contract name, of every answer of the model, and where it was said.
+OF_ANSWERS = {"job_id", "tokens_used"}
+OF_TALKS = {*OF_ANSWERS, "session_id", "message_id"}
+
+
+@pytest.fixture
+def ask(learner: Caller, worker: Callable[[], None], upstream: UpstreamControl) -> Callable[..., dict[str, Any]]:
+    """Posts to `/api/ai`; the model answers."""
+    upstream.rule(contains="С чего начать?", answer="Начните с основ")
+    worker()
+
+    def post(route: str, **body: Any) -> dict[str, Any]:
+        reply = learner.post(f"/api/ai/{route}", body)
+        assert reply.status_code == 200, reply.text
+        assert reply.content_type == "application/json; charset=utf-8"
+        return dict(reply.json)
+
+    return post
+
+
+Ask = Callable[..., dict[str, Any]]
+
+
+def test_a_plan_is_made_of_parameters_and_of_the_dialog(ask: Ask, session_id: str, upstream: UpstreamControl) -> None:
+    assert differences(PLAN, ask("generate-plan", **TRACK), OF_ANSWERS) == []
+    chat_id = ask("chat-response", session_id=session_id, message="С чего начать?")["chat_id"]
+    with_history = ask("generate-plan", **TRACK, session_id=session_id, chat_id=chat_id)
+    assert differences(PLAN, with_history, OF_ANSWERS) == []
+    sent = upstream.journal(contains=TRACK["title"])[-1]["body"]
+    assert sent["response_format"]["type"] == "json_schema"
+    assert "Начните с основ" in [message["content"] for message in sent["messages"]]
+
+
+def test_a_chat_goes_on_under_the_id_that_it_returned(ask: Ask) -> None:
+    first = ask("chat-response", message="С чего начать?")
+    assert differences(SAID, first, OF_TALKS) == []
+    second = ask("chat-response", message="С чего начать?", chat_id=first["chat_id"])
+    assert differences(SAID, second, OF_TALKS) == []
+    assert second["chat_id"] == first["chat_id"]
+
+
+def test_a_course_from_the_welcome_to_the_last_word_in_a_module(
+    ask: Ask, learner: Caller, track: dict[str, Any]
+) -> None:
+    welcome = ask("welcome-message", track_id=track["id"])
+    assert differences({**SAID, "plan": PLAN}, welcome, OF_TALKS) == []
+
+    final = ask("finalize-course-plan", track_id=track["id"], plan=welcome["plan"])
+    lesson = {"id": "x", "title": "x", "description": "", "duration_minutes": 1}
+    module = {**KNOWN_MODULE, "lessons": [lesson]}
+    assert differences({"track": {**KNOWN_TRACK, "modules": [module]}, "plan": PLAN}, final) == []
+    first = final["track"]["modules"][0]
+    assert learner.get(f"/api/tracks/{track['id']}").json["modules"] == final["track"]["modules"]
+
+    written = ask("generate-lesson", module_id=first["id"], lesson_id=first["lessons"][0]["id"])
+    assert differences(LESSON, written, {*OF_ANSWERS, "module_id", "lesson_id"}) == []
+
+    begun = ask("module-learning-start", module_id=first["id"])
+    where = {"module_id": "x", "chat_id": "x", "messages": [KNOWN_MESSAGE], "next_cursor": None}
+    started = {"module": {**module, "chat_id": "x"}, "session_id": "x", **where}
+    assert differences(started, begun, {"module.lessons[].content", *OF_MESSAGES}) == []
+    assert (begun["module"]["status"], begun["messages"]) == ("in_progress", [])
+
+    said = ask("module-chat", module_id=first["id"], message="С чего начать?")
+    assert differences(SAID, said, {*OF_TALKS, "module_id"}) == []
+    assert said["chat_id"] == begun["chat_id"]
+    past = ask("module-chat-history", module_id=first["id"])
+    assert differences(where, past, OF_MESSAGES) == []
+    assert [message["content"] for message in past["messages"]] == ["С чего начать?", "Начните с основ"]
+
+    done = ask("module-complete", module_id=first["id"])
+    assert done["module"]["status"] == "completed"
+
+
 def test_the_tutors_settings_and_the_test_of_the_connection(learner: Caller) -> None:
     shown = {"model": "x", "temperature": 0.7, "max_tokens": 1, "language": None}
     for path in ("/api/ai/user-config", "/api/ai/default-config"):
@@ -211,3 +298,41 @@ def test_the_tutors_settings_and_the_test_of_the_connection(learner: Caller) -> 
     tested = learner.post("/api/ai/test-connection")
     assert tested.status_code == 200, tested.text
     assert differences({"success": True, "model": "x", "model_available": True, "latency_ms": 1}, tested.json) == []
+
+
+SOCKET, SWITCH = re.findall(r"- `(/ws/\S+)`", section(DOCUMENT, "### WebSocket"))
+FRAMES = {
+    "history": {"type": "history", "session_id": "x", "chat_id": "x", "messages": [KNOWN_MESSAGE]},
+    "chunk": {"type": "chunk", "content": "x"},
+    "done": {"type": "done"},
+}
+OF_FRAMES = {
+    "history": OF_MESSAGES,
+    "chunk": {"job_id", "session_id", "chat_id"},
+    "done": {"job_id", "session_id", "chat_id", "usage"},
+}
+
+
+def test_a_course_is_planned_over_the_socket(stack: StackUnderTest) -> None:
+    assert (SOCKET, SWITCH) == ("/ws/chat/{session_id}", "/ws/chat/{session_id}/switch")
+    stack.upstream.clear()
+    stack.upstream.rule(contains="С чего начать?", answer="Начните с основ")
+    person = stack.register()
+    track_id = person.call("POST", "/api/tracks/", json=TRACK).json()["id"]
+    session = person.call("POST", "/api/chat/sessions", json={"track_id": track_id}).json()["session"]["id"]
+    other = person.call("POST", "/api/chat/chats", json={"session_id": session}).json()["id"]
+    frames = []
+    with Page(stack.web.url, f"{SOCKET.format(session_id=session)}?token={person.token}") as page:
+        page.has("history")
+        page.say("С чего начать?").has("done")
+        assert page.text == "Начните с основ"
+        frames += page.frames
+    rest(stack)
+    with Page(stack.web.url, f"{SWITCH.format(session_id=session)}?token={person.token}") as page:
+        restored = page.has("history")
+        assert [message["content"] for message in restored["messages"]] == ["С чего начать?", "Начните с основ"]
+        assert page.send(type="switch", chat_id=other).has("history", 2)["messages"] == []
+        assert page.say("С чего начать?").has("done")["chat_id"] == other
+        frames += page.frames
+    for frame in frames:
+        assert differences(FRAMES[frame["type"]], frame, OF_FRAMES[frame["type"]]) == []

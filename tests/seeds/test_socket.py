@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.adapters.redis.pauses import PREFIX
 from service.settings import Settings
 from tests.seeds.documents import blocks, differences, read, section
 from tests.seeds.shell import curl
-from tests.stack.stack import StackUnderTest, eventually
-from tests.stack.ws import Frame, Page
+from tests.stack.stack import StackUnderTest
+from tests.stack.ws import Frame, Page, rest
 
 README = read("socket")
 MESSAGE, CHUNK, DONE, ERROR = (json.loads(text) for text in blocks(section(README, "### WebSocket"), "json"))
@@ -26,11 +25,6 @@ def page(stack: StackUnderTest) -> Iterator[Page]:
     stack.upstream.clear()
     with Page(stack.web.url, f"/?token={stack.register().token}") as opened:
         yield opened
-
-
-def rest(stack: StackUnderTest) -> None:
-    """Make the pause that everybody must make between two messages."""
-    eventually(lambda: not list(stack.redis_client.scan_iter(f"{PREFIX}*")))
 
 
 def conforms(page: Page) -> list[str]:
@@ -92,6 +86,17 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     assert defaults.keys() == {"PORT", "NODE_ENV", "RATE_LIMIT_MS", "MAX_HISTORY_LENGTH", "OPENAI_MODEL"}
     assert settings.rate_limit_ms == int(defaults["RATE_LIMIT_MS"])
     assert settings.max_history_length == int(defaults["MAX_HISTORY_LENGTH"]) == HISTORY
+
+
+def test_the_levels_of_the_readme_are_levels_of_the_logs() -> None:
+    named = re.search(r"структурированные логи с уровнями \((.+)\)", README)
+    assert named is not None
+    secret = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+    levels = [
+        Settings(_env_file=None, app_env="development", openai_api_key="x", jwt_secret_key=secret, log_level=level)
+        for level in named[1].split(", ")
+    ]
+    assert [settings.log_level for settings in levels] == ["ERROR", "WARNING", "INFO", "DEBUG"]
 
 
 def test_the_printed_commands_work(stack: StackUnderTest, page: Page) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.stack import StackUnderTest
+from devstack.parts import Web
+from tests.core.checker import check_money
+from tests.stack.stack import Person, StackUnderTest, eventually
+from tests.stack.ws import Connect, Page
 
 
 @pytest.fixture(scope="package")
@@ -12,3 +15,28 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Started once; whatever a test stops it must start again."""
     with StackUnderTest(tmp_path_factory.mktemp("stack"), workers=2) as running:
         yield running
+
+
+@pytest.fixture
+def talking(stack: StackUnderTest) -> Iterator[StackUnderTest]:
+    stack.upstream.clear()
+    yield stack
+    stack.upstream.clear()
+    stack.web.start()
+    eventually(lambda: stack.db.jobs.count_documents({"status": {"$in": ["queued", "running"]}}) == 0, 45)
+    check_money(stack.db)
+
+
+@pytest.fixture
+def connect(talking: StackUnderTest) -> Iterator[Connect]:
+    """Opens sockets at the first web process, or another, for a person or nobody; all are closed after the test."""
+    pages: list[Page] = []
+
+    def make(person: Person | None = None, path: str = "/", at: Web | None = None, **options: object) -> Page:
+        query = "" if person is None else f"{'&' if '?' in path else '?'}token={person.token}"
+        pages.append(Page((at or talking.web).url, path + query, **options))
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.leave()

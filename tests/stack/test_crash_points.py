@@ -1,11 +1,13 @@
 """A process dies at each place between acceptance and the final word: the job still ends once, charged once."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from requests import ConnectionError as Disconnected
 
 from tests.core.checker import check_money
+from tests.core.support import plan_of
 from tests.stack.stack import PASSWORD, StackUnderTest, eventually
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -36,6 +38,7 @@ FAREWELL_POINTS = [
     "erasures.begin:after",
     "account_erasures.remove_belongings:after",
 ]
+PLAN_POINTS = ["upstream.answer:after", "transaction.commit:before", "money.settle:after"]
 WEB_POINTS = ["transaction.commit:before", "money.reserve:after", "doorbell.ring:after"]
 
 
@@ -71,6 +74,31 @@ def test_worker_dies_at(mortal: StackUnderTest, point: str) -> None:
     asked = len(mortal.upstream.journal(contains=question))
     assert asked == (2 if point in ASKED_TWICE else 1)
     assert person.billing()["currentBalance"] == 100_000 - 18
+    check_money(mortal.db)
+
+
+@pytest.mark.parametrize("point", PLAN_POINTS)
+def test_worker_dies_while_it_plans(mortal: StackUnderTest, point: str) -> None:
+    """Whoever asks for the track meanwhile finds no module or all of them, and they are paid for once."""
+    title, plan = f"planner dies at {point}", plan_of("alpha", "beta")
+    mortal.upstream.rule(contains=title, hold="gate", answer=json.dumps(plan), usage=USAGE)
+    person = mortal.register()
+    path = f"/api/tracks/{person.call('POST', '/api/tracks', json={'title': title}).json()['id']}"
+    body = {"track_id": path.rpartition("/")[2]}
+    reply = person.call("POST", "/api/ai/finalize-course-plan", json=body, headers={"Prefer": "respond-async"})
+    assert reply.status_code == 202, reply.text
+    mortal.upstream.wait_for_calls(1, contains=title)
+    mortal.crash_file.write_text(point)
+    mortal.upstream.release("gate")
+    eventually(lambda: not all(worker.running for worker in mortal.workers))
+    stored = [module["title"] for module in person.call("GET", path).json()["modules"]]
+    assert stored in ([], ["alpha", "beta"])
+
+    job = person.final(reply.json()["jobId"])
+
+    assert (job["status"], job["result"], job["charged"]) == ("succeeded", plan, 18)
+    assert [module["title"] for module in person.call("GET", path).json()["modules"]] == ["alpha", "beta"]
+    assert len(mortal.upstream.journal(contains=title)) == (2 if point in ASKED_TWICE else 1)
     check_money(mortal.db)
 
 

@@ -34,6 +34,8 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 SCOPES = ("chat", "context", "billing:read", "billing:topup", "bot")
 # What a route calls whose things it is about, in its dialect.
 OWNER_NAMES = {"userId", "user_id"}
+# What a body calls the track or module that it is about.
+THINGS = {"track_id", "trackId", "module_id"}
 # What an end user of the owner's key is called by its program, and what it said.
 EXTERNAL_ID = "4242"
 SECRET_WORD = "tamarisk"
@@ -63,7 +65,7 @@ class Route:
     @property
     def names_a_thing(self) -> bool:
         in_path = "{" in self.path.replace("{apiKey}", "").replace("{model}", "")
-        return in_path or "jobId" in self.query or "module_id" in self.fields
+        return in_path or "jobId" in self.query or bool(THINGS & self.fields)
 
     @property
     def names_somebody(self) -> bool:
@@ -110,7 +112,8 @@ def routes(stack: StackUnderTest) -> list[Route]:
         if method in METHODS
     ]
     # What deletes the thing that others are about comes after them.
-    return sorted(found, key=lambda route: route.method == "delete")
+    # And another plan takes modules away.
+    return sorted(found, key=lambda route: (route.method == "delete", "finalize" in route.path))
 
 
 def body_fields(document: dict[str, Any], operation: dict[str, Any]) -> frozenset[str]:
@@ -152,7 +155,8 @@ def cast(stack: StackUnderTest) -> Cast:
 
 
 def add_module(stack: StackUnderTest, track_id: str) -> None:
-    module = {"title": SECRET_WORD, "description": "", "position": 0, "lessons": [], "status": "pending"}
+    lesson = {"id": "lesson", "title": SECRET_WORD, "description": "", "duration_minutes": 5}
+    module = {"title": SECRET_WORD, "description": "", "position": 0, "lessons": [lesson], "status": "pending"}
     stack.db.modules.insert_one({"_id": f"module-of-{track_id}", "track_id": track_id, **module})
 
 
@@ -181,10 +185,10 @@ def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, 
     path = route.path.format(userId=user_id, jobId=job_id, trackId=track_id, **ids)
     body = {**route.body, **({"currentPassword": PASSWORD} if "currentPassword" in route.fields else {})}
     body |= dict.fromkeys(OWNER_NAMES & route.fields, user_id)
-    for name in ("session_id", "sessionId"):
-        if name in body:
-            body[name] = job["session_id"]
-    body |= dict.fromkeys({"module_id"} & route.fields, f"module-of-{track_id}")
+    in_dialog = {"session_id": "session_id", "sessionId": "session_id", "chat_id": "chat_id"}
+    body |= {name: job[field] for name, field in in_dialog.items() if name in body}
+    things = {"track_id": track_id, "trackId": track_id, "module_id": f"module-of-{track_id}", "lesson_id": "lesson"}
+    body |= {name: thing for name, thing in things.items() if name in route.fields}
     named = {**dict.fromkeys(OWNER_NAMES, user_id), "jobId": job_id, "q": SECRET_WORD}
     query = {name: value for name, value in named.items() if name in route.query}
     sent = None if route.method in ("get", "delete") else body

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,8 @@ from simple_websocket import ConnectionError as Refused
 
 from devstack.parts import Web
 from service.adapters.redis.pauses import PREFIX
-from tests.core.checker import check_money
-from tests.stack.stack import Person, StackUnderTest, eventually
-from tests.stack.ws import Page
-
-USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
-ANSWER = "Раз два три четыре пять 🌊 семь восемь"
-THREE_WORDS = "Раз два три "
-Connect = Callable[..., Page]
+from tests.stack.stack import StackUnderTest, eventually
+from tests.stack.ws import ANSWER, THREE_WORDS, USAGE, Connect, Page, hold, rest
 
 
 @pytest.fixture(scope="module")
@@ -34,41 +28,6 @@ def second_web(stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) 
     differently = {"rate_limit_ms": "60000", "allow_guests": "false", "allowed_origins": "https://app.example.com"}
     with Web(directory, {**stack.environment, **differently}, "second-web") as web:
         yield web
-
-
-@pytest.fixture
-def talking(stack: StackUnderTest) -> Iterator[StackUnderTest]:
-    stack.upstream.clear()
-    yield stack
-    stack.upstream.clear()
-    stack.web.start()
-    eventually(lambda: stack.db.jobs.count_documents({"status": {"$in": ["queued", "running"]}}) == 0, 45)
-    check_money(stack.db)
-
-
-@pytest.fixture
-def connect(talking: StackUnderTest) -> Iterator[Connect]:
-    """Opens sockets at the first web process, or another, for a person or nobody; all are closed after the test."""
-    pages: list[Page] = []
-
-    def make(person: Person | None = None, path: str = "/", at: Web | None = None, **options: object) -> Page:
-        query = "" if person is None else f"{'&' if '?' in path else '?'}token={person.token}"
-        pages.append(Page((at or talking.web).url, path + query, **options))
-        return pages[-1]
-
-    yield make
-    for page in pages:
-        page.leave()
-
-
-def hold(stack: StackUnderTest, question: str) -> None:
-    """Of the answer to this question three words come before the gate opens."""
-    stack.upstream.rule(contains=question, answer=ANSWER, usage=USAGE, hold=question, hold_after_chunks=3)
-
-
-def rest(stack: StackUnderTest) -> None:
-    """Make the pause that everybody must make between two messages."""
-    eventually(lambda: not list(stack.redis_client.scan_iter(f"{PREFIX}*")))
 
 
 @pytest.mark.parametrize("path", ["/", "/ws"])

@@ -2,13 +2,18 @@
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 from simple_websocket import Client, ConnectionClosed
 
-from tests.stack.stack import eventually
+from service.adapters.redis.pauses import PREFIX
+from tests.stack.stack import StackUnderTest, eventually
 
 Frame = dict[str, Any]
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+ANSWER = "Раз два три четыре пять 🌊 семь восемь"
+THREE_WORDS = "Раз два три "
 
 
 class Page:
@@ -69,3 +74,16 @@ class Page:
                 self.frames.append(json.loads(self.socket.receive()))
         except ConnectionClosed as closed:
             self.code = int(closed.reason)
+
+
+Connect = Callable[..., Page]
+
+
+def hold(stack: StackUnderTest, question: str) -> None:
+    """Of the answer to this question three words come before the gate opens."""
+    stack.upstream.rule(contains=question, answer=ANSWER, usage=USAGE, hold=question, hold_after_chunks=3)
+
+
+def rest(stack: StackUnderTest) -> None:
+    """Make the pause that everybody must make between two messages."""
+    eventually(lambda: not list(stack.redis_client.scan_iter(f"{PREFIX}*")))

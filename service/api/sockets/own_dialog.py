@@ -1,6 +1,7 @@
 """The socket at `/` and `/ws`: an account's, or a guest's, own dialog."""
 
 from service.api.sockets import frames
+from service.api.sockets.frames import Frame
 from service.api.sockets.line import Line
 from service.api.sockets.talk import Talk
 from service.domain.accounts import Actor
@@ -22,12 +23,12 @@ class OwnDialog(Talk):
         else:
             self.admit_nobody()
 
-    def ask(self, text: str) -> Job:
+    def ask(self, frame: Frame) -> Job:
         # Before somebody becomes a guest for it.
-        check_message(text)
+        check_message(frame.text)
         actor = self.caller.actor_or_guest()
         self.admit(actor)
-        return self.container.talks.say(actor, text)
+        return self.container.talks.say(actor, frame.text)
 
     def _resume(self, actor: Actor) -> None:
         self.admit(actor)

@@ -1,4 +1,4 @@
-"""The two addresses of the WebSocket, who may connect there, and the library between gunicorn and us."""
+"""The addresses of the WebSockets, who may connect there, and the library between gunicorn and us."""
 
 import time
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from service.api.sockets.callers import PROTOCOL, token_of_handshake
 from service.api.sockets.connection import Connection
 from service.api.sockets.line import Line, NoThread
 from service.api.sockets.own_dialog import OwnDialog
+from service.api.sockets.session_dialog import SessionDialog
 from service.api.sockets.talk import Talk
 from service.api.state import container_of, services
 from service.domain.errors import Forbidden, ValidationFailed
@@ -64,8 +65,25 @@ def _own_dialog(ws: Server) -> None:
     _hold(line, OwnDialog(line, token_of_handshake(), request.args.get("session"), _after()))
 
 
+@public
+def _session(ws: Server, session_id: str) -> None:
+    _hold_session(ws, session_id, restores=False)
+
+
+@public
+def _last_chat(ws: Server, session_id: str) -> None:
+    _hold_session(ws, session_id, restores=True)
+
+
 _sock.route("/", bp=blueprint, endpoint="root")(_own_dialog)
 _sock.route("/ws", bp=blueprint, endpoint="ws")(_own_dialog)
+_sock.route("/ws/chat/<session_id>", bp=blueprint, endpoint="session")(_session)
+_sock.route("/ws/chat/<session_id>/switch", bp=blueprint, endpoint="last-chat")(_last_chat)
+
+
+def _hold_session(ws: Server, session_id: str, *, restores: bool) -> None:
+    line = Line(ws, services().settings.socket_ping_seconds)
+    _hold(line, SessionDialog(line, token_of_handshake(), session_id, _after(), restores=restores))
 
 
 def _hold(line: Line, talk: Talk) -> None:

@@ -82,7 +82,7 @@ class Talk:
             return LATER if STATUSES[refusal.code] >= HTTPStatus.TOO_MANY_REQUESTS else POLICY
         named_until = time.monotonic() + NAMELESS_SECONDS
         while not self._leaving:
-            patience = named_until - time.monotonic() if self._needs_name else None
+            patience = named_until - time.monotonic() if self.needs_name else None
             if patience is not None and patience <= 0:
                 self._tell(Unauthorized("nobody has logged in in time"))
                 return POLICY
@@ -92,7 +92,8 @@ class Talk:
         return GOING_AWAY
 
     @property
-    def _needs_name(self) -> bool:
+    def needs_name(self) -> bool:
+        """Whether it ends unless somebody logs in soon."""
         return not (self.caller.is_known or self.container.settings.allow_guests)
 
     def _arrive(self, arriving: AbstractContextManager[object]) -> None:
@@ -104,9 +105,12 @@ class Talk:
         """See who has come, and count them (`admit`). What this raises is told, and ends the socket."""
         raise NotImplementedError
 
-    def ask(self, text: str) -> Job:
+    def ask(self, frame: Frame) -> Job:
         """The job that a message becomes. While it is answered there is no other."""
         raise NotImplementedError
+
+    def recognised(self) -> None:
+        """Somebody has logged in after the greeting. What this raises is told."""
 
     def act(self, frame: Frame) -> None:
         """What a frame of a type of the dialect's own means."""
@@ -135,10 +139,11 @@ class Talk:
                 self.container.talks.stop(self.caller.actor(), running.id)
         elif frame.type == AUTH:
             self.caller.log_in(frame.text, None if running is None else running.account_id, self.admit)
+            self.recognised()
         elif frame.type == MESSAGE:
             if running is not None:
                 raise JobRunning()
-            job = self.ask(frame.text)
+            job = self.ask(frame)
             self.messages += 1
             self.follow(job, 0)
         else:

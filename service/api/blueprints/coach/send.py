@@ -8,7 +8,7 @@ from marshmallow import fields
 from service.api.answering import PATIENT_SECONDS, answer, answered
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
-from service.api.dialogs import EXAMPLE_MESSAGE, MessageView, speaks_french
+from service.api.dialogs import EXAMPLE_SENT, SentMessage, speaks_french
 from service.api.fields import FlatObject, Input, Output, Record, Text
 from service.api.headers import idempotency_key
 from service.api.quota import tell_quota
@@ -43,9 +43,9 @@ class NewMessage(Input):
 class Sent(Output):
     EXAMPLE = {
         "sessionId": EXAMPLE_ID,
-        "userMessage": {**EXAMPLE_MESSAGE, "content": "Mon message au coach"},
+        "userMessage": {**EXAMPLE_SENT, "content": "Mon message au coach"},
         "assistantMessage": {
-            **EXAMPLE_MESSAGE,
+            **EXAMPLE_SENT,
             "id": f"{EXAMPLE_ID}:assistant",
             "role": "ASSISTANT",
             "content": "Réponse du coach IA...",
@@ -56,8 +56,8 @@ class Sent(Output):
     }
 
     session_id = fields.String(required=True)
-    user_message = Record(MessageView, required=True)
-    assistant_message = Record(MessageView, required=True)
+    user_message = Record(SentMessage, required=True)
+    assistant_message = Record(SentMessage, required=True)
     remaining_credits = fields.Integer(
         required=True, allow_none=True, metadata={"description": "`null` for a plan without a limit."}
     )
@@ -98,7 +98,9 @@ def send(given: dict[str, Any], *, actor: Actor) -> Response:
 
 
 def _sent(job: Job) -> dict[str, Any]:
-    said = {"user": (job.message.content, job.created_at), "assistant": (answered(job), job.finished_at)}
+    # First: of a repeated request whose job was erased meanwhile there is no question any more either.
+    reply = answered(job)
+    said = {"user": (job.message.content, job.created_at), "assistant": (reply, job.finished_at)}
     messages = {
         role: {"id": message_id(job.id, role), "role": role, "content": content, "created_at": at}
         for role, (content, at) in said.items()

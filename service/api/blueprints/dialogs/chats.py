@@ -6,7 +6,7 @@ from marshmallow import fields
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
-from service.api.dialogs import PARENT, SIBLINGS, STATUSES, message_bodies
+from service.api.dialogs import STATUSES, LearningMessage, message_bodies
 from service.api.fields import Choice, Moment, Record, SnakeInput, SnakeOutput, Text
 from service.api.schemas import EXAMPLE_CURSOR, EXAMPLE_ID, EXAMPLE_TIME, PAGE_ITEMS, Cursor, Id
 from service.api.state import services
@@ -56,15 +56,6 @@ class ChatStatus(SnakeInput):
     status = Choice(STATUSES, required=True)
 
 
-class ChatMessage(SnakeOutput):
-    id = fields.String(required=True)
-    role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
-    content = fields.String(required=True)
-    created_at = Moment(required=True)
-    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
-    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
-
-
 class ChatMessages(SnakeOutput):
     EXAMPLE = {
         "chat_id": EXAMPLE_ID,
@@ -82,7 +73,7 @@ class ChatMessages(SnakeOutput):
     }
 
     chat_id = fields.String(required=True)
-    messages = fields.List(Record(ChatMessage), required=True)
+    messages = fields.List(Record(LearningMessage), required=True)
     next_cursor = fields.String(
         required=True, allow_none=True, metadata={"description": "Leads to the messages before these."}
     )

@@ -20,7 +20,8 @@ from service.api.blueprints.learning.asking import (
 )
 from service.api.blueprints.learning.modules import ModuleName
 from service.api.blueprints.learning.track_schemas import ModuleBody, TrackBody
-from service.api.fields import Flag, Moment, Record, SnakeOutput, Text, Whole
+from service.api.dialogs import LearningMessage, message_bodies
+from service.api.fields import Flag, Record, SnakeOutput, Text, Whole
 from service.api.learning import module_body
 from service.api.schemas import (
     CURSOR_MAX_CHARACTERS,
@@ -87,26 +88,26 @@ class HistoryQuestion(ModuleName):
     limit = Whole(least=1, most=PAGE_MAX_ITEMS, load_default=PAGE_ITEMS)
 
 
-class ModuleMessage(SnakeOutput):
-    id = fields.String(required=True)
-    role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
-    content = fields.String(required=True)
-    created_at = Moment(required=True)
-
-
 class ModuleHistory(SnakeOutput):
     EXAMPLE: ClassVar[Any] = {
         "module_id": _MODULE["id"],
         "chat_id": EXAMPLE_ID,
         "messages": [
-            {"id": f"{EXAMPLE_ID}:user", "role": "user", "content": "С чего начать?", "created_at": EXAMPLE_TIME}
+            {
+                "id": f"{EXAMPLE_ID}:user",
+                "role": "user",
+                "content": "С чего начать?",
+                "created_at": EXAMPLE_TIME,
+                "parent_id": None,
+                "siblings": [f"{EXAMPLE_ID}:user"],
+            }
         ],
         "next_cursor": None,
     }
 
     module_id = fields.String(required=True)
     chat_id = fields.String(required=True, allow_none=True, metadata={"description": "`null` before it began."})
-    messages = fields.List(Record(ModuleMessage), required=True)
+    messages = fields.List(Record(LearningMessage), required=True)
     next_cursor = fields.String(
         required=True, allow_none=True, metadata={"description": "Leads to the messages before these."}
     )
@@ -212,6 +213,6 @@ def _history(talk: ModuleTalk) -> dict[str, Any]:
     return {
         "module_id": talk.module.id,
         "chat_id": None if talk.chat is None else talk.chat.id,
-        "messages": talk.page.items,
+        "messages": message_bodies(talk.page.items),
         "next_cursor": talk.page.next_cursor,
     }
