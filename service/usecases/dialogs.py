@@ -66,7 +66,7 @@ class DialogService:
         if session is None:
             raise NotFound("session")
         named = (session.account_id, session.external_user_id, action)
-        self._owners.check(actor, *named, end_user_id=session.end_user_id, session_id=session_id)
+        self._owners.check(actor, *named, end_user_id=session.end_user_id, goes_on=True, session_id=session_id)
         return session
 
     def chat(self, actor: Actor, chat_id: str, action: str = "session.read") -> Chat:

@@ -73,14 +73,25 @@ class Owners:
         action: str,
         *,
         end_user_id: str | None = None,
+        goes_on: bool = False,
         **details: str,
     ) -> None:
         """Raises Forbidden unless a thing of this account is the actor's too; audited as in `resolve`.
 
-        `end_user_id` is for whom a program made it, if not for the account itself.
+        `end_user_id` is for whom a program made it, if not for the account itself. One that `goes_on`, as a dialog does
+        and a job doesn't, is the program's only while the two are linked: what the person does with it then is theirs.
         """
         if not actor.reaches(account_id, external_id, end_user_id):
             raise Forbidden("somebody else's")
+        if (
+            goes_on
+            and end_user_id not in (None, account_id)
+            and account_id != actor.account_id
+            and actor.key is not None
+        ):
+            end_user = self._accounts.get(str(end_user_id))
+            if end_user is None or end_user.linked_account_id != account_id:
+                raise Forbidden("not linked any more")
         if account_id != actor.account_id and actor.key is None:
             self._auditor.record(actor, action, account_id, **details)
 

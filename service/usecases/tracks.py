@@ -49,11 +49,9 @@ class TrackService:
         return track
 
     def page(self, actor: Actor, user_id: str | None, query: ports.TrackQuery) -> tuple[list[Track], int]:
-        """One's own tracks, newest first, and how many there are. Raises as `Owners.resolve`."""
-        owner_id = self._owners.resolve(actor, user_id, "tracks.read")
-        if actor.key is not None and owner_id != actor.account_id:
-            return self._tracks.page(replace(query, account_id=None, end_user_id=owner_id))
-        return self._tracks.page(replace(query, account_id=owner_id, end_user_id=None))
+        """One's own tracks, newest first, and how many there are. Raises as `Owners.party`."""
+        party = self._owners.party(actor, user_id, "tracks.read")
+        return self._tracks.page(replace(query, account_id=party.account_id, end_user_id=party.end_user_id))
 
     def get(self, actor: Actor, track_id: str) -> Track:
         """Raises NotFound, and Forbidden if it is somebody else's, as all below do."""
@@ -114,7 +112,7 @@ class TrackService:
         if track is None:
             raise NotFound("track")
         named = (track.account_id, track.external_user_id, action)
-        self._owners.check(actor, *named, end_user_id=track.end_user_id, track_id=track_id)
+        self._owners.check(actor, *named, end_user_id=track.end_user_id, goes_on=True, track_id=track_id)
         return track
 
     def _now(self, track: Track) -> TrackWithModules:

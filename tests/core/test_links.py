@@ -31,7 +31,7 @@ from service.domain.jobs import JobStatus, failed
 from service.domain.links import CODE_LIFE, hash_code, new_code
 from service.usecases.jobs import Submission
 from service.usecases.links import CODES_PER_HOUR, FAILURES_PER_END_USER, FAILURES_PER_OWNER, Confirmed, LinkService
-from service.usecases.ports import IdempotencyKey, JobQuery, Movement
+from service.usecases.ports import IdempotencyKey, JobQuery, Movement, TrackQuery
 from tests.core.checker import check_money
 from tests.core.support import (
     ROOT,
@@ -576,3 +576,32 @@ def test_a_question_is_not_asked_again_on_an_account_that_ended_the_link(
     assert refused.value.details == {"jobId": ["link_ended"]}
     assert wallet(container, person) == before
     check_money(db)
+
+
+def test_after_the_link_the_dialog_is_the_persons_alone(
+    container: Container, db: Database, vera: Actor, bot: Actor, upstream: UpstreamControl
+) -> None:
+    link(container, bot, vera)
+    job = ask(container, bot, user_id=CHAT_ID)
+    track = container.tracks.create(bot, CHAT_ID, {"title": "track"})
+    session_id, chat_id = job.session_id or "", job.chat_id or ""
+    assert container.dialogs.session(bot, session_id).account_id == vera.account_id
+    assert container.tracks.get(bot, track.id).account_id == vera.account_id
+    container.links.remove(vera, container.links.own(vera)[0].id)
+    ask(container, vera, "what nobody else is to read", chat_id=chat_id)
+    for use in (
+        lambda: container.dialogs.session(bot, session_id),
+        lambda: container.dialogs.messages(bot, chat_id, None, 10),
+        lambda: container.dialogs.rename(bot, session_id, "mine"),
+        lambda: container.dialogs.add_chat(bot, session_id, "mine"),
+        lambda: container.export.session(bot, session_id),
+        lambda: container.erase.session(bot, session_id),
+        lambda: container.tracks.read(bot, track.id),
+        lambda: container.tracks.delete(bot, track.id),
+    ):
+        with pytest.raises(Forbidden):
+            use()
+    assert container.jobs.get(bot, job.id).id == job.id, "what the program asked itself"
+    assert container.tracks.page(bot, CHAT_ID, TrackQuery())[0] == []
+    link(container, bot, vera)
+    assert container.dialogs.session(bot, session_id).id == session_id

@@ -136,8 +136,9 @@ class MongoTracks:
 
 
 def _criteria(query: TrackQuery) -> Row:
-    owner = "end_user_id" if query.end_user_id is not None else "account_id"
-    criteria: Row = {owner: query.end_user_id or query.account_id}
+    criteria: Row = {"account_id": query.account_id}
+    if query.end_user_id is not None:
+        criteria["end_user_id"] = query.end_user_id
     if query.status is not None:
         criteria["status"] = query.status.value
     return criteria

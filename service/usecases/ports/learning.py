@@ -11,9 +11,9 @@ from service.domain.tutor import TutorConfig
 
 @dataclass(frozen=True, slots=True)
 class TrackQuery:
-    """A page, from 1, of an account's tracks, or of those that were made for an end user; newest first."""
+    """A page, from 1, of an account's tracks, or of those alone that were made there for an end user; newest first."""
 
-    account_id: str | None = None
+    account_id: str = ""
     end_user_id: str | None = None
     status: TrackStatus | None = None
     page: int = 1
