@@ -83,7 +83,12 @@ class EraseService:
     def __call__(self) -> None:
         """A round of upkeep: some pieces of what is due."""
         for account_id in self._accounts.expired_guests(GUESTS_BATCH):
-            self._begin_account(account_id, expired_guest=True)
+            try:
+                self._begin_account(account_id, expired_guest=True)
+            except self._outages:
+                raise
+            except Exception:
+                log.exception("guest can't be deleted", account_id=account_id)
         over_at = time.monotonic() + ROUND_SECONDS
         while time.monotonic() < over_at:
             erasure = self._erasures.claim(LOOK_SECONDS)

@@ -303,3 +303,22 @@ def test_an_account_with_many_sessions_is_erased_by_one_entry(
     assert [row["kind"] for row in db.erasures.find()] == ["account"]
     assert SECRET not in everything(db)
     check_money(db)
+
+
+def test_a_guest_who_cannot_be_deleted_keeps_nobody_elses_from_being_erased(
+    container: Container, db: Database, new_actor: NewActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = container.accounts.guest_login(address=HERE, locale=None).account.id
+    db.accounts.update_one({"_id": guest}, {"$set": {"expires_at": datetime.now(UTC) - timedelta(hours=1)}})
+    actor = new_actor()
+    session = container.dialogs.create(actor, None, "api", NewSession()).session
+    container.erase._erasures.begin(session, "successor")
+    long_ago(db)
+
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(container.erase._accounts, "begin", broken)
+    container.erase()
+    assert db.erasures.count_documents({}) == 0
+    assert db.accounts.count_documents({"_id": guest}) == 1
