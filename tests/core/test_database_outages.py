@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from devstack.servers import MongoServer
 from devstack.upstream_control import UpstreamControl
+from service.adapters.outages import OUTAGES
 from service.bootstrap import Container
 from service.domain.jobs import Job, JobStatus
 from service.usecases.ports import IdempotencyKey, Money
@@ -148,3 +150,13 @@ def test_a_question_with_a_key_that_was_refused_but_stored_is_found_by_the_next_
     assert again.status is JobStatus.QUEUED
     assert db.jobs.count_documents({"account_id": actor.account_id}) == 1
     check_money(db)
+
+
+def test_a_transaction_that_lived_too_long_for_the_server_is_an_outage(container: Container, db: Database) -> None:
+    """Not a defect: an answer is not given up for it, and nobody is told of an internal error."""
+
+    def too_long(_: ClientSession) -> None:
+        raise OperationFailure("the transaction exceeded the configured 'transactionLifetimeLimitSeconds'", 290)
+
+    with pytest.raises(OUTAGES):
+        container.jobs._money._transactions.run(too_long)  # type: ignore[attr-defined]
