@@ -5,7 +5,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.api import bot as bot_replies
-from service.api import docs, errors, observe, ops, payment_page, state, tokens
+from service.api import cors, docs, errors, observe, ops, payment_page, state, tokens
 from service.api.arguments import KIB
 from service.api.blueprints import admin, bot, coach, dialogs, gateway, learning, openai
 from service.api.openapi import DocumentedApi
@@ -54,6 +54,7 @@ def create_app(container: Container) -> Flask:
     sockets.install(app)
     payment_page.install(app, container.paying.test_payments)
     errors.install(app, container.outages)
+    cors.install(app, settings.origins)
     bot_replies.install()
     _trust_proxies(app, settings.trusted_proxies)
     return app
