@@ -193,7 +193,7 @@ def build(settings: Settings) -> Container:
             dialogs=dialogs,
             jobs=jobs,
             job_store=outside.jobs,
-            catalog=outside.catalog,
+            classroom=learning.classroom,
             history_messages=settings.max_history_length,
         ),
         search=SearchService(owners=owners, search=outside.search),

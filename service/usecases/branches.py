@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.domain.accounts import Actor
-from service.domain.catalog import Assistant
 from service.domain.chat import ChatMessage
 from service.domain.dialogs import MAX_SEGMENTS, MAX_SIBLINGS, Chat, Fork, Message, Segment, path_before
 from service.domain.errors import NotFound, ValidationFailed
 from service.domain.jobs import Job
+from service.domain.tutor import TUTOR
 from service.usecases import ports
+from service.usecases.classroom import ClassroomService
 from service.usecases.dialogs import DialogService
 from service.usecases.jobs import JobService, Submission
 
@@ -46,7 +47,7 @@ class BranchService:
         dialogs: DialogService,
         jobs: JobService,
         job_store: ports.Jobs,
-        catalog: ports.Catalog,
+        classroom: ClassroomService,
         history_messages: int,
     ) -> None:
         self._store = store
@@ -54,7 +55,7 @@ class BranchService:
         self._dialogs = dialogs
         self._jobs = jobs
         self._job_store = job_store
-        self._catalog = catalog
+        self._classroom = classroom
         self._history_messages = history_messages
 
     def edit(self, actor: Actor, message_id: str, text: str, how: Repeat) -> Job:
@@ -142,7 +143,7 @@ class BranchService:
                 message=text,
                 channel=how.channel,
                 user_id=actor.name_of(asked.account_id, asked.external_user_id, asked.end_user_id),
-                assistant=self._assistant_of(asked),
+                assistant=self._classroom.tutor_in(chat, asked) if asked.assistant == TUTOR else asked.assistant,
                 context=[ChatMessage(said.role, said.content) for said in context],
                 metadata=how.metadata,
                 callback_url=how.callback_url,
@@ -152,11 +153,3 @@ class BranchService:
                 fork=fork,
             ),
         )
-
-    def _assistant_of(self, asked: Job) -> str | Assistant:
-        """The assistant that answered, with what it was told and by the model that it had: a tutor knows its course."""
-        known = self._catalog.assistant(asked.assistant)
-        if known is None or not asked.prompt or asked.prompt[0].role != "system":
-            return asked.assistant
-        model = known.model if self._catalog.model(asked.model) is None else asked.model
-        return replace(known, persona=asked.prompt[0].content, model=model, temperature=asked.temperature)

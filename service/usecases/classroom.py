@@ -104,6 +104,11 @@ class ClassroomService:
 
         return self._asking.ask(actor, terms, prepare)
 
+    def tutor_in(self, chat: Chat, asked: Job) -> Assistant:
+        """The tutor for a question of this chat that is asked once more, told what the chat is about."""
+        party = Party(asked.account_id, end_user_id=asked.end_user_id)
+        return self._briefed(party, self._asking.track_of(chat), self._module_of(chat))
+
     def begin(self, actor: Actor, module_id: str, limit: int) -> ModuleTalk:
         """Begin to learn a module, or go on: its chat is made once, however often and however many ask for it."""
         track, module = self._tracks.module(actor, module_id)

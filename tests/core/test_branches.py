@@ -1,6 +1,6 @@
 """Edited questions and answers asked for again: branches beside what was there."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -314,21 +314,6 @@ def test_what_nobody_asked_is_not_asked_again(
     ask(container, actor, "greet", chat_id=job.chat_id, unasked=True)
     with pytest.raises(ValidationFailed):
         container.branches.regenerate(actor, line(container, actor, job)[-1].id, HOW)
-
-
-def test_who_was_told_something_still_knows_it(
-    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
-) -> None:
-    actor = new_actor(1_000_000)
-    tutor = container.jobs._catalog.assistant("tutor")
-    assert tutor is not None
-    briefed = replace(tutor, persona="The course is about tamarisks.", temperature=0.1)
-    job = ask(container, actor, "one", new_session=NewSession(), assistant=briefed)
-    for again in (
-        regenerated(container, actor, line(container, actor, job)[1]),
-        edited(container, actor, line(container, actor, job)[0], "two"),
-    ):
-        assert (again.assistant, again.prompt[0].content, again.temperature) == ("tutor", briefed.persona, 0.1)
 
 
 @dataclass

@@ -254,6 +254,18 @@ def test_a_credit_that_comes_back_after_its_month_is_gone(
     check_money(db)
 
 
+def test_a_late_end_tells_what_there_is_in_the_month_of_its_end(
+    container: Container, db: Database, anna: Actor, clock: SettableClock
+) -> None:
+    """Three months: the question's, one in which another was asked, one of which the wallet knows nothing yet."""
+    job = submit(container, anna)
+    clock.time += 32 * A_DAY
+    submit(container, anna)
+    clock.time += 32 * A_DAY
+    ended = container.jobs.cancel(anna, job.id)
+    assert ended.balance_after == remaining(container, anna) == 5
+
+
 def test_extra_credits_are_spent_after_the_months(
     container: Container, db: Database, anna: Actor, clock: SettableClock
 ) -> None:

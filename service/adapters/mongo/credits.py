@@ -88,8 +88,8 @@ class CreditWallets:
         of_plan = paid["_id"] == monthly_wallet_id(job.account_id)
         other_id = extra_wallet_id(job.account_id) if of_plan else monthly_wallet_id(job.account_id)
         other = self._found(session, other_id)
-        found = self._credits(*((paid, other) if of_plan else (other, paid)))
-        return None if found.remaining is None else found.remaining - _late(job, paid, release)
+        in_time = {**paid, "available": paid["available"] - _late(job, paid, release)}
+        return self._credits(*((in_time, other) if of_plan else (other, in_time))).remaining
 
     def of_account(self, account: Account, session: ClientSession | None = None) -> Credits:
         """What the account has now, also if no transaction has had to write it down yet."""

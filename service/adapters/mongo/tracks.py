@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -18,6 +18,8 @@ from service.domain.tracks import Difficulty, Module, Track, TrackStatus
 from service.usecases.ports import TrackQuery
 
 _FIELDS = frozenset(field.name for field in fields(Track)) - {"id"}
+# By which the database tells times apart.
+_TICK = timedelta(milliseconds=1)
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 
 
@@ -111,6 +113,10 @@ class MongoTracks:
             if known is not None:
                 return to_chat(known)
             begun = replace(chat, session_id=self._open(session, track.id, fresh))
+            # After the default chat, which may have been opened by somebody else a moment ago.
+            opened = self._chats.find_one({"_id": begun.session_id}, {"created_at": 1}, session=session)
+            if opened is not None:
+                begun = replace(begun, created_at=max(begun.created_at, opened["created_at"] + _TICK))
             self._chats.insert_one(chat_row(begun), session=session)
             begin_module(session, module_id, begun.id, before)
             return begun
