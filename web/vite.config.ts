@@ -43,6 +43,7 @@ export default defineConfig({
     // Assets as data URLs would need a looser policy.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: {
     proxy: Object.fromEntries(

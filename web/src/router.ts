@@ -32,6 +32,26 @@ export const routes: RouteRecordRaw[] = [
     meta: { title: 'auth.registerTitle', open: true },
   },
   {
+    path: '/balance',
+    name: 'balance',
+    component: () => import('./pages/BalancePage.vue'),
+    meta: { title: 'app.balance' },
+  },
+  { path: '/usage', name: 'usage', component: () => import('./pages/UsagePage.vue'), meta: { title: 'app.usage' } },
+  {
+    path: '/account',
+    name: 'account',
+    component: () => import('./pages/AccountPage.vue'),
+    meta: { title: 'app.account' },
+  },
+  { path: '/keys', name: 'keys', component: () => import('./pages/KeysPage.vue'), meta: { title: 'app.keys' } },
+  {
+    path: '/webhooks',
+    name: 'webhooks',
+    component: () => import('./pages/WebhooksPage.vue'),
+    meta: { title: 'app.webhooks' },
+  },
+  {
     path: '/:rest(.*)*',
     name: 'missing',
     component: () => import('./pages/MissingPage.vue'),

@@ -7,6 +7,7 @@
  * each reload would spend a refresh token, and one whose answer is cut off by a second reload would end the login. What
  * could read either is a script in our page: the content security policy lets none in but our own.
  */
+import { dropAllMemos } from '@/lib/memo'
 import { errorOf, networkError } from './errors'
 import type { components } from './schema'
 
@@ -54,6 +55,7 @@ export function forgetTokens(): void {
   access = null
   sessionStorage.removeItem(ACCESS)
   localStorage.removeItem(REFRESH)
+  dropAllMemos()
 }
 
 /** A token to send, or null for nobody. `refused` is one that the server no longer takes. */
