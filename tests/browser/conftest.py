@@ -47,7 +47,9 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def context(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
     stack.upstream.clear()
-    with browser.new_context(base_url=stack.web.url, locale="en-GB", viewport={"width": 1280, "height": 800}) as context:
+    with browser.new_context(
+        base_url=stack.web.url, locale="en-GB", viewport={"width": 1280, "height": 800}
+    ) as context:
         context.set_default_timeout(ACTION_MILLISECONDS)
         yield context
     stack.upstream.clear()
