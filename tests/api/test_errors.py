@@ -115,7 +115,7 @@ def test_402_says_what_is_missing_and_where_to_pay(failing: FlaskClient) -> None
         "available": 120,
         "held": 7,
     }
-    assert body["topUpUrl"] == "http://localhost:8000/docs"
+    assert body["topUpUrl"] == "http://localhost:8000/balance"
 
 
 def test_no_credits_are_told_in_the_words_of_the_contract(failing: FlaskClient) -> None:
@@ -129,7 +129,7 @@ def test_no_credits_are_told_in_the_words_of_the_contract(failing: FlaskClient) 
         "required": 1,
         "available": 0,
         "held": 1,
-        "topUpUrl": "http://localhost:8000/docs",
+        "topUpUrl": "http://localhost:8000/balance",
     }
     assert reply.status_code == 402
 
