@@ -9,6 +9,16 @@ import { createUiRouter } from './router'
 import { useAuth } from './stores/auth'
 import { useTheme } from './stores/theme'
 
+const RELOADED = 'talkmeter.reloaded'
+const ONCE_IN_MS = 60_000
+
+// A page of a version that is not served any more: the new one is a reload away, but a server that is away is not.
+window.addEventListener('vite:preloadError', () => {
+  if (Date.now() - Number(sessionStorage.getItem(RELOADED)) < ONCE_IN_MS) return
+  sessionStorage.setItem(RELOADED, String(Date.now()))
+  location.reload()
+})
+
 async function start(): Promise<void> {
   const app = createApp(App).use(createPinia()).use(i18n)
   useTheme()

@@ -18,7 +18,11 @@ export const useAuth = defineStore('auth', () => {
   const isStaff = computed(() => me.value?.role === 'admin' || me.value?.role === 'support')
   const name = computed(() => me.value?.first_name || me.value?.username || me.value?.email || '')
 
+  /** Whether the login ended without being asked to here. */
+  const hasEnded = ref(false)
+
   onLogout(() => {
+    hasEnded.value = true
     me.value = null
   })
 
@@ -35,6 +39,7 @@ export const useAuth = defineStore('auth', () => {
 
   async function enter(reply: Promise<components['schemas']['TokenReply']>): Promise<void> {
     keepTokens(await reply)
+    hasEnded.value = false
     me.value = await unwrap(api.GET('/api/auth/me'))
   }
 
@@ -60,5 +65,5 @@ export const useAuth = defineStore('auth', () => {
     me.value = null
   }
 
-  return { me, name, isLoggedIn, isGuest, isStaff, restore, login, register, guest, changePassword, logout }
+  return { me, name, hasEnded, isLoggedIn, isGuest, isStaff, restore, login, register, guest, changePassword, logout }
 })
