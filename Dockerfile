@@ -4,6 +4,8 @@ FROM node:20-bookworm-slim AS node-packages
 WORKDIR /build/web
 COPY web/package.json web/package-lock.json web/.npmrc ./
 RUN npm ci --no-audit --no-fund
+COPY web ./
+RUN npm run build -- --outDir /build/ui
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
@@ -23,6 +25,7 @@ COPY wsgi.py celeryconfig.py gunicorn.conf.py ./
 COPY service ./service
 COPY workers ./workers
 COPY --from=build /build/docs ./service/api/static/docs
+COPY --from=node-packages /build/ui ./service/api/static/ui
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

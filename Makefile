@@ -15,6 +15,10 @@ BIN := $(VENV)/bin
 DEPS := $(VENV)/.deps-stamp
 DOCS_DIR := service/api/static/docs
 DOCS := $(DOCS_DIR)/.stamp
+NODE_MODULES := web/node_modules/.stamp
+UI_DIR := service/api/static/ui
+UI := $(UI_DIR)/.stamp
+UI_SOURCES := web/index.html web/vite.config.ts $(wildcard web/tsconfig*.json) $(shell find web/src web/public -type f)
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
 NPM := $(BIN)/python -m devstack.node npm
@@ -40,6 +44,7 @@ lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(NPM) run lint --prefix web --silent
 
 .PHONY: format
 format: setup ## Rewrite the sources in the house style
@@ -63,7 +68,7 @@ bench: setup ## Measure the service and print the figures
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 .PHONY: setup
-setup: $(DEPS) $(DOCS) ## Install what the other targets need (they all call it)
+setup: $(DEPS) $(DOCS) $(UI) ## Install what the other targets need (they all call it)
 
 $(DEPS): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=…" >&2; exit 1; }
@@ -72,12 +77,25 @@ $(DEPS): requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# The pages of the API reference are served from here: nothing is fetched from a CDN.
-$(DOCS): web/package.json web/package-lock.json | $(DEPS)
-	@echo "Installing the assets of the API reference …"
+$(NODE_MODULES): web/package.json web/package-lock.json | $(DEPS)
+	@echo "Installing the packages of the web UI …"
 	@$(NPM) ci --prefix web --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# The pages of the API reference are served from here: nothing is fetched from a CDN.
+$(DOCS): $(NODE_MODULES)
 	@$(BIN)/python -m devstack.docs_assets web/node_modules $(DOCS_DIR)
 	@touch $@
+
+$(UI): $(NODE_MODULES) $(UI_SOURCES)
+	@echo "Building the web UI …"
+	@$(NPM) run build --prefix web --silent
+	@touch $@
+
+.PHONY: types
+types: $(DEPS) $(NODE_MODULES) ## Generate the web UI's types from the API's OpenAPI document
+	@$(BIN)/python -m devstack.openapi_document web/openapi.json
+	@$(NPM) run types --prefix web --silent
 
 .PHONY: lock
 lock: $(DEPS) ## Compile requirements*.in and web/package.json into their lock files
@@ -87,5 +105,5 @@ lock: $(DEPS) ## Compile requirements*.in and web/package.json into their lock f
 
 .PHONY: clean
 clean: ## Remove what the other targets made, except the data of `make run`
-	rm -rf $(VENV) web/node_modules $(DOCS_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) web/node_modules $(DOCS_DIR) $(UI_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

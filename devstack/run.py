@@ -187,7 +187,7 @@ def banner(plan: Plan) -> str:
 def _facts(plan: Plan) -> list[tuple[str, str]]:
     flower_user, _ = plan.flower_login
     facts = [
-        ("API", plan.url(plan.port)),
+        ("Web UI and API", plan.url(plan.port)),
         ("API reference", plan.url(plan.port, "/docs")),
         (
             "Flower",

@@ -180,7 +180,7 @@ class Settings(PaymentSettings):
     @property
     def top_up_url(self) -> str:
         """Where a person pays: shown in every 402."""
-        return self.top_up_page or f"{self.public_root}/docs"
+        return self.top_up_page or f"{self.public_root}/balance"
 
     @property
     def origins(self) -> frozenset[str]:

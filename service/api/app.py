@@ -5,7 +5,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.api import bot as bot_replies
-from service.api import cors, docs, errors, observe, ops, payment_page, state, tokens
+from service.api import cors, docs, errors, observe, ops, payment_page, state, tokens, ui
 from service.api.arguments import KIB
 from service.api.blueprints import admin, bot, coach, dialogs, gateway, learning, openai
 from service.api.openapi import DocumentedApi
@@ -51,6 +51,7 @@ def create_app(container: Container) -> Flask:
     for surface in SURFACES:
         api.register_blueprint(surface)
     docs.install(app, api)
+    ui.install(app)
     sockets.install(app)
     payment_page.install(app, container.paying.test_payments)
     errors.install(app, container.outages)

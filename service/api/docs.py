@@ -1,7 +1,6 @@
 """The documentation pages: `/openapi.json`, Swagger UI at `/docs` and Redoc at `/redoc`, with local assets only."""
 
-from flask import Flask, Response, redirect, render_template
-from flask.typing import ResponseReturnValue
+from flask import Flask, Response, render_template
 
 from service.api.auth import public
 from service.api.openapi import DocumentedApi
@@ -40,11 +39,6 @@ def install(app: Flask, api: DocumentedApi) -> None:
     def redoc() -> Response:
         return _page("redoc.html")
 
-    @public
-    def front_page() -> ResponseReturnValue:
-        return redirect("/docs")
-
-    app.add_url_rule("/", view_func=front_page)
     app.add_url_rule("/openapi.json", view_func=openapi)
     app.add_url_rule("/docs", view_func=swagger_ui)
     app.add_url_rule("/redoc", view_func=redoc)

@@ -198,7 +198,7 @@ def test_without_enough_tokens_it_is_402(register: NewCaller) -> None:
     )
     assert (reply.json["available"], reply.json["held"]) == (10, 0)
     assert reply.json["required"] > 10
-    assert reply.json["topUpUrl"].endswith("/docs")
+    assert reply.json["topUpUrl"].endswith("/balance")
 
 
 @pytest.mark.parametrize(

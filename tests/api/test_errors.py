@@ -115,7 +115,7 @@ def test_402_says_what_is_missing_and_where_to_pay(failing: FlaskClient) -> None
         "available": 120,
         "held": 7,
     }
-    assert body["topUpUrl"] == "http://localhost:8000/docs"
+    assert body["topUpUrl"] == "http://localhost:8000/balance"
 
 
 def test_a_changed_balance_says_what_it_is(failing: FlaskClient) -> None:

@@ -130,7 +130,7 @@ def compare(shown: str, real: dict[str, Any]) -> None:
 def test_the_bot_guides_refusal_is_what_a_bot_gets(program: Program) -> None:
     shown = next(json.loads(block.text) for block in blocks(RUSSIAN) if '"ok": false' in block.text)
     real = program.post("/api/bot/ask", {"userId": "poor", "message": "ping"}).json
-    address = "https://talkmeter.example.com/docs"
+    address = "https://talkmeter.example.com/balance"
     assert {**real, "topUpUrl": address, "errorText": real["errorText"].replace(real["topUpUrl"], address)} == shown
 
 

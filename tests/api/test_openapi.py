@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from service.api import ui
 from service.api.errors import STATUSES
 from service.settings import Settings
 from tests.api.conftest import Caller
@@ -34,6 +35,9 @@ UNDOCUMENTED = {
     "/redoc",
     "/docs/static/<path:filename>",
     "/pay/test/<provider_id>",
+    "/favicon.svg",
+    "/assets/<path:filename>",
+    *(f"/{first}{rest}" for first in ui.PAGES for rest in ("", "/<path:rest>")),
 }
 Operations = dict[tuple[str, str], dict[str, Any]]
 

@@ -26,7 +26,7 @@ def test_defaults_are_those_of_production() -> None:
     assert (production.signup_tokens, production.allow_guests, production.signups_per_hour) == (0, False, 60)
     assert production.plan_policy.end_user_credits is False
     assert production.openai_keys == ["sk-1", "sk-2"]
-    assert (production.payment_provider, production.return_url) == ("manual", "http://localhost:8000/docs")
+    assert (production.payment_provider, production.return_url) == ("manual", "http://localhost:8000/balance")
 
 
 def test_development_is_generous() -> None:

@@ -1,0 +1,56 @@
+import type { components } from './schema'
+
+type Body = Partial<components['schemas']['Error']> & Record<string, unknown>
+
+/** What an API call failed with. `code` is stable; `title` and `hint` are the server's words in the reader's language. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    readonly title: string,
+    readonly hint: string,
+    readonly body: Body = {},
+  ) {
+    super(`${code}: ${title}`)
+  }
+
+  /** The code of a failure without an answer: no connection, or a connection that broke. */
+  static readonly NETWORK = 'NETWORK'
+
+  get needsMoney(): boolean {
+    return this.status === 402
+  }
+
+  /** What is wrong with each field, if the server said so. */
+  get fields(): [string, string][] {
+    return Object.entries((this.body.details ?? {}) as Record<string, string[]>).map(([name, words]) => [
+      name,
+      words.join(' '),
+    ])
+  }
+}
+
+export function networkError(): ApiError {
+  return new ApiError(0, ApiError.NETWORK, '', '')
+}
+
+/** The failure that a response says; one that is no JSON of ours (a proxy's page) is told by its status alone. */
+export async function errorOf(response: Response): Promise<ApiError> {
+  let body: Body = {}
+  try {
+    body = (await response.clone().json()) as Body
+  } catch {
+    // No JSON: the status has to do.
+  }
+  return new ApiError(
+    response.status,
+    typeof body.code === 'string' ? body.code : `HTTP_${response.status}`,
+    typeof body.error === 'string' ? body.error : '',
+    typeof body.message === 'string' ? body.message : '',
+    body,
+  )
+}
+
+export function isApiError(error: unknown): error is ApiError {
+  return error instanceof ApiError
+}

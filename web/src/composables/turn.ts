@@ -1,0 +1,107 @@
+/** One question and its answer as it is written, through reloads and lost connections. */
+import { ref, shallowRef } from 'vue'
+import { cancel, submit } from '@/api/chat'
+import { newKey } from '@/api/client'
+import { ApiError, isApiError } from '@/api/errors'
+import { follow } from '@/api/events'
+import type { End } from '@/api/events'
+import { dropMemo, keepMemo } from '@/lib/memo'
+import type { Memo } from '@/lib/memo'
+
+export type TurnState = 'none' | 'sending' | 'running' | 'failed' | 'stopped'
+
+export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
+  const state = ref<TurnState>('none')
+  const memo = shallowRef<Memo | null>(null)
+  const text = ref('')
+  const connected = ref(true)
+  const error = shallowRef<ApiError | null>(null)
+  let sessionId = ''
+  let leaving = new AbortController()
+
+  /** Asks, or goes on with what was asked before. Resolves when the answer has ended, or somebody left. */
+  async function run(session: string, asked: Memo): Promise<void> {
+    leave()
+    sessionId = session
+    memo.value = asked
+    state.value = asked.jobId ? 'running' : 'sending'
+    const { signal } = leaving
+    keepMemo(session, asked)
+    try {
+      const end = await answer(asked, signal)
+      if (!signal.aborted) await finish(end)
+    } catch (failure) {
+      if (!signal.aborted) fail(failure)
+    }
+  }
+
+  async function answer(asked: Memo, signal: AbortSignal): Promise<End> {
+    const jobId = asked.jobId ?? (await submit(sessionId, asked))
+    if (asked.jobId === null) {
+      const known = { ...asked, jobId }
+      // Also if somebody left meanwhile: who comes back goes on with it.
+      keepMemo(sessionId, known)
+      if (!signal.aborted) memo.value = known
+    }
+    if (!signal.aborted) state.value = 'running'
+    return follow(jobId, {
+      after: 0,
+      onText: (piece) => {
+        text.value += piece
+      },
+      onConnection: (there) => {
+        connected.value = there
+      },
+      signal,
+    })
+  }
+
+  async function finish(end: End): Promise<void> {
+    dropMemo(sessionId)
+    if ('failed' in end) {
+      error.value = new ApiError(500, end.failed.code, '', end.failed.message)
+      state.value = 'failed'
+      return
+    }
+    await onEnd(sessionId)
+    if (end.done.status === 'cancelled' && text.value === '') state.value = 'stopped'
+    else forget()
+  }
+
+  function fail(failure: unknown): void {
+    if (!isApiError(failure)) throw failure
+    // Whether it arrived is not known: the memo stays, so that it is sent again under the same key.
+    if (failure.code !== ApiError.NETWORK) dropMemo(sessionId)
+    error.value = failure
+    state.value = 'failed'
+  }
+
+  async function retry(): Promise<void> {
+    const asked = memo.value
+    if (!asked) return
+    const unknown = error.value?.code === ApiError.NETWORK
+    await run(sessionId, unknown ? asked : { ...asked, jobId: null, key: newKey() })
+  }
+
+  async function stop(): Promise<void> {
+    const jobId = memo.value?.jobId
+    if (jobId) await cancel(jobId)
+  }
+
+  /** Stops following; the job goes on. */
+  function leave(): void {
+    leaving.abort()
+    leaving = new AbortController()
+    forget()
+  }
+
+  function forget(): void {
+    state.value = 'none'
+    memo.value = null
+    text.value = ''
+    connected.value = true
+    error.value = null
+  }
+
+  return { state, memo, text, connected, error, run, retry, stop, leave, forget }
+}

@@ -1,0 +1,40 @@
+/**
+ * What this browser remembers of a question whose answer it hasn't seen the end of, one per session: enough to send the
+ * question again under the same key if it is not known whether it arrived, and to go on with the answer after a reload.
+ */
+export interface Memo {
+  /** The idempotency key: the server takes the question once, however often it is sent. */
+  key: string
+  kind: 'ask' | 'edit' | 'regenerate'
+  /** Of `edit` and `regenerate`. */
+  messageId: string | null
+  question: string
+  assistant: string
+  /** The message that the turn stands after; null at the beginning. */
+  after: string | null
+  /** Once the server has taken it. */
+  jobId: string | null
+}
+
+const PREFIX = 'talkmeter.job.'
+
+export function keepMemo(sessionId: string, memo: Memo): void {
+  localStorage.setItem(PREFIX + sessionId, JSON.stringify(memo))
+}
+
+export function memoOf(sessionId: string): Memo | null {
+  try {
+    return JSON.parse(localStorage.getItem(PREFIX + sessionId) ?? 'null') as Memo | null
+  } catch {
+    return null
+  }
+}
+
+export function dropMemo(sessionId: string): void {
+  localStorage.removeItem(PREFIX + sessionId)
+}
+
+/** Questions are private: none stays behind when somebody logs out. */
+export function dropAllMemos(): void {
+  for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key)
+}

@@ -1,0 +1,97 @@
+import { mount } from '@vue/test-utils'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { createMemoryHistory, createRouter } from 'vue-router'
+import { ApiError, networkError } from '@/api/errors'
+import ChatComposer from '@/components/ChatComposer.vue'
+import ErrorNote from '@/components/ErrorNote.vue'
+import MessageItem from '@/components/MessageItem.vue'
+import { i18n, useLocale } from '@/i18n'
+import { nextPage } from '@/lib/nextPage'
+import { routes } from '@/router'
+
+const EVIL = '<img src=x onerror=alert(1)>'
+const global = { plugins: [i18n, createRouter({ history: createMemoryHistory(), routes })] }
+
+beforeAll(() => useLocale('ru'))
+
+describe('an error', () => {
+  it('of no money says how much is missing and where to pay', () => {
+    const error = new ApiError(402, 'INSUFFICIENT_TOKENS', '', '', { required: 21, available: 2 } as never)
+    const note = mount(ErrorNote, { props: { error }, global })
+    expect(note.text()).toContain('Для ответа нужно 21 токен, доступно 2 токена.')
+    expect(note.get('a').attributes('href')).toBe('/balance')
+  })
+
+  it('of the network is told in our words', () => {
+    expect(mount(ErrorNote, { props: { error: networkError() }, global }).text()).toContain('Нет связи с сервером')
+  })
+
+  it('stays text', () => {
+    const error = new ApiError(400, 'X', EVIL, EVIL, { details: { [EVIL]: [EVIL] } } as never)
+    const note = mount(ErrorNote, { props: { error }, global })
+    expect(note.find('img').exists()).toBe(false)
+    expect(note.text()).toContain(EVIL)
+  })
+})
+
+describe('a message', () => {
+  const message = {
+    id: 'b', role: 'USER' as const, content: EVIL, createdAt: '2024-01-15T10:00:00Z', parentId: null, siblings: ['a', 'b', 'c'],
+  }
+
+  it('of a person stays text', () => {
+    const item = mount(MessageItem, { props: { message, busy: false }, global })
+    expect(item.find('img').exists()).toBe(false)
+    expect(item.text()).toContain(EVIL)
+  })
+
+  it('leads to its alternatives', async () => {
+    const item = mount(MessageItem, { props: { message, busy: false }, global })
+    expect(item.get('[data-testid=versions]').text()).toContain('2/3')
+    await item.get('button[aria-label="Предыдущий вариант"]').trigger('click')
+    await item.get('button[aria-label="Следующий вариант"]').trigger('click')
+    expect(item.emitted('select')).toEqual([['a'], ['c']])
+  })
+
+  it('is edited', async () => {
+    const item = mount(MessageItem, { props: { message, busy: false }, global })
+    await item.findAll('button').find((button) => button.text() === 'Изменить')!.trigger('click')
+    await item.get('textarea').setValue(' другое ')
+    await item.get('form').trigger('submit')
+    expect(item.emitted('edit')).toEqual([['другое']])
+  })
+})
+
+describe('the composer', () => {
+  const props = { busy: false, canStop: false, assistant: 'chat' }
+
+  it('sends with Enter, and nothing twice', async () => {
+    const composer = mount(ChatComposer, { props, global })
+    await composer.get('textarea').setValue('  hello ')
+    await composer.get('textarea').trigger('keydown', { key: 'Enter' })
+    await composer.get('textarea').trigger('keydown', { key: 'Enter' })
+    expect(composer.emitted('send')).toEqual([['hello']])
+  })
+
+  it('does not send with Shift+Enter, while busy, or too much', async () => {
+    const composer = mount(ChatComposer, { props, global })
+    await composer.get('textarea').setValue('hello')
+    await composer.get('textarea').trigger('keydown', { key: 'Enter', shiftKey: true })
+    await composer.setProps({ busy: true })
+    await composer.get('textarea').trigger('keydown', { key: 'Enter' })
+    await composer.setProps({ busy: false })
+    await composer.get('textarea').setValue('x'.repeat(10_001))
+    await composer.get('textarea').trigger('keydown', { key: 'Enter' })
+    expect(composer.emitted('send')).toBeUndefined()
+  })
+})
+
+it.each([
+  ['/balance', '/balance'],
+  ['//evil.example', '/chat'],
+  ['/\\evil.example', '/chat'],
+  ['https://evil.example', '/chat'],
+  [undefined, '/chat'],
+])('after a login %s leads to %s', (asked, page) => {
+  expect(nextPage(asked)).toBe(page)
+})

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest'
+import en from '@/i18n/en'
+import fr from '@/i18n/fr'
+import { russianForm } from '@/i18n'
+import ru from '@/i18n/ru'
+
+type Tree = { [key: string]: string | Tree }
+
+function texts(tree: Tree, path = ''): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [key, value] of Object.entries(tree)) {
+    if (typeof value === 'string') found.set(path + key, value)
+    else for (const [inner, text] of texts(value, `${path}${key}.`)) found.set(inner, text)
+  }
+  return found
+}
+
+const placeholders = (text: string) => [...new Set(text.match(/\{\w+\}/g))].sort()
+const russian = texts(ru)
+
+describe.each([
+  ['en', texts(en)],
+  ['fr', texts(fr)],
+])('the texts in %s', (_name, other) => {
+  it('are those that there are in Russian', () => {
+    expect([...other.keys()].sort()).toEqual([...russian.keys()].sort())
+  })
+
+  it('say something, with the same placeholders', () => {
+    for (const [key, text] of other) {
+      expect(text.trim(), key).not.toBe('')
+      expect(placeholders(text), key).toEqual(placeholders(russian.get(key)!))
+    }
+  })
+
+  it('have as many forms as the language wants', () => {
+    for (const [key, text] of russian) {
+      if (!text.includes(' | ')) continue
+      expect(text.split(' | '), key).toHaveLength(3)
+      expect(other.get(key)!.split(' | '), key).toHaveLength(2)
+    }
+  })
+})
+
+describe('Russian plural forms', () => {
+  it.each([
+    [0, 2], [1, 0], [2, 1], [4, 1], [5, 2], [11, 2], [12, 2], [14, 2], [21, 0], [22, 1], [25, 2], [100, 2],
+    [101, 0], [111, 2], [112, 2], [1_000_001, 0],
+  ])('of %i', (count, form) => {
+    expect(russianForm(count, 3)).toBe(form)
+  })
+})
