@@ -77,7 +77,9 @@ def install(app: Flask, built: Path = BUILT) -> None:
 def _file(directory: Path, name: str, caching: str) -> Response:
     """The file, or what the build compressed of it. Raises werkzeug's NotFound."""
     packed = request.accept_encodings.quality("gzip") > 0 and (directory / f"{name}.gz").is_file()
-    response = send_from_directory(directory, f"{name}.gz" if packed else name, mimetype=_media_type(name))
+    response = send_from_directory(
+        directory, f"{name}.gz" if packed else name, mimetype=_media_type(name), download_name=Path(name).name
+    )
     if packed:
         response.headers["Content-Encoding"] = "gzip"
     response.vary.add("Accept-Encoding")
