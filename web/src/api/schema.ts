@@ -579,6 +579,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ai/chat-response": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Talk with the tutor
+         * @description In the chat or session that is named, else in a new session, of the track if there is one; `chat_id` of the answer
+         *     leads on. The tutor knows the track and is as `user-config` says. Waits for the answer, for 55 seconds unless
+         *     `Prefer` says otherwise.
+         */
+        post: operations["tutoringRespond"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/ai/default-config": {
         parameters: {
             query?: never;
@@ -590,6 +612,113 @@ export interface paths {
         get: operations["tutorDefaultConfig"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/finalize-course-plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a track its modules
+         * @description Those of `plan`, at once and free; or of the plan that the model makes of what was said in `chat_id`, `session_id`
+         *     or else the track's session. All of them are stored in one transaction, whether or not anybody still waits. The same
+         *     plan again changes nothing; of another one what it left unchanged keeps status, chat and material.
+         */
+        post: operations["plansFinalize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/generate-lesson": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write the material of a lesson
+         * @description With `module_id` and `lesson_id` it is kept with that lesson, in the place of what was there; otherwise of what the
+         *     body says, for a module or for none, and kept with the job alone. Waits for the answer as `generate-plan` does.
+         */
+        post: operations["plansLesson"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/generate-plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a plan of a course
+         * @description Of what the body says, of a track's fields, or of both; one of them must say what the course is about. With
+         *     `session_id` or `chat_id` what was said there counts too, and nothing is added to it. Waits for the answer, for 55
+         *     seconds unless `Prefer` says otherwise. A refusal, a truncated or an invalid answer is a 500 with its reason, and
+         *     free.
+         */
+        post: operations["plansPlan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/module-chat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Talk with the tutor in the chat of a module
+         * @description The tutor knows the module, its lessons and their material. A module that wasn't begun is begun. Waits for the
+         *     answer as `chat-response` does.
+         */
+        post: operations["tutoringSay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/module-chat-history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read what was said in the chat of a module
+         * @description The newest messages, oldest first; `next_cursor` leads to those before them.
+         */
+        post: operations["tutoringHistory"];
         delete?: never;
         options?: never;
         head?: never;
@@ -610,6 +739,27 @@ export interface paths {
          * @description Moves the track's `progress`; with its last module the track is completed. Once more changes nothing.
          */
         post: operations["modulesComplete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/module-learning-start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to learn a module, or go on
+         * @description The first time makes the module's chat, in the track's session, and the module is `in_progress`; again changes
+         *     nothing.
+         */
+        post: operations["tutoringStart"];
         delete?: never;
         options?: never;
         head?: never;
@@ -653,6 +803,27 @@ export interface paths {
          */
         put: operations["tutorChangeUserConfig"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ai/welcome-message": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Greet somebody at the beginning of a track
+         * @description With a plan to begin with, said by the assistant in the track's session, which begins here, or in the chat that is
+         *     named. Waits for the answer as `generate-plan` does.
+         */
+        post: operations["plansWelcome"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2078,7 +2249,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show the metrics */
+        /**
+         * Show the metrics
+         * @description Prometheus' text has everything, also how many users are active and what they have on average, as measured once a
+         *     minute.
+         */
         get: operations["opsMetrics"];
         put?: never;
         post?: never;
@@ -2463,7 +2638,7 @@ export interface components {
             kind: "default" | "extra" | "module";
             message_count: number;
             /** @description Of a module's chat. */
-            module_id?: string | null;
+            module_id: string | null;
             session_id: string;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
@@ -2643,23 +2818,67 @@ export interface components {
              */
             web_search_options: null;
         };
-        ChatMessage: {
-            content: string;
-            /** Format: date-time */
-            created_at: string;
-            id: string;
-            /** @description The message before it; `null` at the beginning. */
-            parent_id: string | null;
-            /** @enum {string} */
-            role: "user" | "assistant";
-            /** @description All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives. */
-            siblings: string[];
-        };
         ChatMessages: {
             chat_id: string;
-            messages: components["schemas"]["ChatMessage"][];
+            messages: components["schemas"]["LearningMessage"][];
             /** @description Leads to the messages before these. */
             next_cursor: string | null;
+        };
+        ChatRemark: {
+            /** @default null */
+            callback_url: string | null;
+            /** @default null */
+            chat_id: string | null;
+            message: string;
+            metadata?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /**
+             * @description A session, which means its default chat.
+             * @default null
+             */
+            session_id: string | null;
+            /**
+             * @description Show the answer in the job's events as it is written.
+             * @default false
+             */
+            stream: boolean;
+            /**
+             * @description What it is about, if the session doesn't say.
+             * @default null
+             */
+            track_id: string | null;
+            /**
+             * @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own.
+             * @default null
+             */
+            user_id: string | null;
+        };
+        ChatRemarkForm: {
+            callback_url?: string;
+            chat_id?: string;
+            message: string;
+            /** @description A session, which means its default chat. */
+            session_id?: string;
+            /**
+             * @description Show the answer in the job's events as it is written.
+             * @default false
+             */
+            stream: boolean;
+            /** @description What it is about, if the session doesn't say. */
+            track_id?: string;
+            /** @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own. */
+            user_id?: string;
+        };
+        ChatReply: {
+            /** @description To go on with. */
+            chat_id: string;
+            job_id: string;
+            message: string;
+            message_id: string;
+            session_id: string;
+            /** @description As the provider counted them, or we did. */
+            tokens_used?: number;
         };
         Chats: {
             chats: components["schemas"]["ChatView"][];
@@ -2681,7 +2900,8 @@ export interface components {
             /** @enum {string} */
             kind: "default" | "extra" | "module";
             messageCount: number;
-            moduleId?: string;
+            /** @description Of a module's chat. */
+            moduleId: string | null;
             sessionId: string;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
@@ -2792,6 +3012,11 @@ export interface components {
             content: string;
             /** @enum {string} */
             role: "user" | "assistant";
+        };
+        CoursePlan: {
+            description: string;
+            modules: components["schemas"]["PlanModule"][];
+            title: string;
         };
         CreditsState: {
             credits: components["schemas"]["CreditsView"];
@@ -2948,7 +3173,8 @@ export interface components {
             kind: "default" | "extra" | "module";
             messageCount: number;
             messages: components["schemas"]["ExportedMessage"][];
-            moduleId?: string;
+            /** @description Of a module's chat. */
+            moduleId: string | null;
             sessionId: string;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
@@ -2988,6 +3214,47 @@ export interface components {
             /** Format: password */
             password?: string;
         };
+        FinalQuestion: {
+            /** @default null */
+            callback_url: string | null;
+            /** @default null */
+            chat_id: string | null;
+            metadata?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /**
+             * @description Stored as it is. Without it the model makes one of the conversation.
+             * @default null
+             */
+            plan: components["schemas"]["GivenPlan"] | null;
+            /**
+             * @description A session, which means its default chat.
+             * @default null
+             */
+            session_id: string | null;
+            track_id: string;
+            /**
+             * @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own.
+             * @default null
+             */
+            user_id: string | null;
+        };
+        FinalQuestionForm: {
+            callback_url?: string;
+            chat_id?: string;
+            /** @description A session, which means its default chat. */
+            session_id?: string;
+            track_id: string;
+            /** @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own. */
+            user_id?: string;
+        };
+        FinalReply: {
+            /** @description If the model was asked. */
+            job_id?: string;
+            plan: components["schemas"]["CoursePlan"];
+            tokens_used?: number;
+            track: components["schemas"]["TrackBody"];
+        };
         FoundMessage: {
             chatId: string;
             /** Format: date-time */
@@ -2999,6 +3266,24 @@ export interface components {
             /** @description Plain text around what was found, in one line. */
             snippet: string;
             /** @description The session's. */
+            title: string;
+        };
+        GivenLesson: {
+            /** @default  */
+            description: string;
+            duration_minutes: number;
+            title: string;
+        };
+        GivenModule: {
+            /** @default  */
+            description: string;
+            lessons: components["schemas"]["GivenLesson"][];
+            title: string;
+        };
+        GivenPlan: {
+            /** @default  */
+            description: string;
+            modules: components["schemas"]["GivenModule"][];
             title: string;
         };
         Guest: {
@@ -3022,6 +3307,21 @@ export interface components {
             /** @description `null` on the last page. */
             nextCursor: string | null;
             stats: components["schemas"]["Totals"];
+        };
+        HistoryQuestion: {
+            /** @default null */
+            cursor: string | null;
+            /** @default 20 */
+            limit: number;
+            /** @description One of the track's `modules`. */
+            module_id: string;
+        };
+        HistoryQuestionForm: {
+            cursor?: string;
+            /** @default 20 */
+            limit: number;
+            /** @description One of the track's `modules`. */
+            module_id: string;
         };
         IssuedCode: {
             batchId: string;
@@ -3308,6 +3608,18 @@ export interface components {
             keys: components["schemas"]["Key"][];
             total: number;
         };
+        LearningMessage: {
+            content: string;
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            /** @description The message before it; `null` at the beginning. */
+            parent_id: string | null;
+            /** @enum {string} */
+            role: "user" | "assistant";
+            /** @description All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives. */
+            siblings: string[];
+        };
         Ledger: {
             entries: components["schemas"]["LedgerEntry"][];
             /** @description `null` on the last page. */
@@ -3342,6 +3654,73 @@ export interface components {
             duration_minutes: number;
             id: string;
             title: string;
+        };
+        LessonQuestion: {
+            /** @default null */
+            callback_url: string | null;
+            /** @default  */
+            description: string;
+            /**
+             * @default null
+             * @enum {string|null}
+             */
+            difficulty_level: "beginner" | "intermediate" | "advanced" | null;
+            /**
+             * @description One of the module's lessons: the material is kept with it.
+             * @default null
+             */
+            lesson_id: string | null;
+            metadata?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /** @default null */
+            module_id: string | null;
+            /** @default  */
+            skill_area: string;
+            /** @default  */
+            title: string;
+            /** @default  */
+            user_expectations: string;
+            /**
+             * @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own.
+             * @default null
+             */
+            user_id: string | null;
+        };
+        LessonQuestionForm: {
+            callback_url?: string;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            difficulty_level?: "beginner" | "intermediate" | "advanced";
+            /** @description One of the module's lessons: the material is kept with it. */
+            lesson_id?: string;
+            module_id?: string;
+            /** @default  */
+            skill_area: string;
+            /** @default  */
+            title: string;
+            /** @default  */
+            user_expectations: string;
+            /** @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own. */
+            user_id?: string;
+        };
+        LessonReply: {
+            exercises: string[];
+            job_id: string;
+            lesson_id?: string;
+            /** @description Where the material is kept, if it is. */
+            module_id?: string;
+            objectives: string[];
+            sections: components["schemas"]["LessonSection"][];
+            summary: string;
+            title: string;
+            /** @description As the provider counted them, or we did. */
+            tokens_used?: number;
+        };
+        LessonSection: {
+            content: string;
+            heading: string;
         };
         Link: {
             /** @description What the bot calls the person. */
@@ -3449,6 +3828,15 @@ export interface components {
             /** @description All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives. */
             siblings: string[];
         };
+        ModuleBegun: {
+            chat_id: string;
+            messages: components["schemas"]["LearningMessage"][];
+            module: components["schemas"]["ModuleBody"];
+            module_id: string;
+            /** @description Leads to the messages before these. */
+            next_cursor: string | null;
+            session_id: string;
+        };
         ModuleBody: {
             /** @description Where it is learned, once somebody began. */
             chat_id?: string;
@@ -3466,6 +3854,14 @@ export interface components {
             success: boolean;
             track: components["schemas"]["TrackSummary"];
         };
+        ModuleHistory: {
+            /** @description `null` before it began. */
+            chat_id: string | null;
+            messages: components["schemas"]["LearningMessage"][];
+            module_id: string;
+            /** @description Leads to the messages before these. */
+            next_cursor: string | null;
+        };
         ModuleName: {
             /** @description One of the track's `modules`. */
             module_id: string;
@@ -3473,6 +3869,56 @@ export interface components {
         ModuleNameForm: {
             /** @description One of the track's `modules`. */
             module_id: string;
+        };
+        ModuleRemark: {
+            /** @default null */
+            callback_url: string | null;
+            /** @default null */
+            chat_id: string | null;
+            message: string;
+            metadata?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /**
+             * @description This or `chat_id`.
+             * @default null
+             */
+            module_id: string | null;
+            /**
+             * @description Show the answer in the job's events as it is written.
+             * @default false
+             */
+            stream: boolean;
+            /**
+             * @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own.
+             * @default null
+             */
+            user_id: string | null;
+        };
+        ModuleRemarkForm: {
+            callback_url?: string;
+            chat_id?: string;
+            message: string;
+            /** @description This or `chat_id`. */
+            module_id?: string;
+            /**
+             * @description Show the answer in the job's events as it is written.
+             * @default false
+             */
+            stream: boolean;
+            /** @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own. */
+            user_id?: string;
+        };
+        ModuleReply: {
+            /** @description To go on with. */
+            chat_id: string;
+            job_id: string;
+            message: string;
+            message_id: string;
+            module_id: string;
+            session_id: string;
+            /** @description As the provider counted them, or we did. */
+            tokens_used?: number;
         };
         Money: {
             /** @description Decimal, with a point. */
@@ -3967,6 +4413,84 @@ export interface components {
             unit: "tokens" | "credits";
             userId: string;
         };
+        PlanLesson: {
+            description: string;
+            duration_minutes: number;
+            title: string;
+        };
+        PlanModule: {
+            description: string;
+            lessons: components["schemas"]["PlanLesson"][];
+            title: string;
+        };
+        PlanQuestion: {
+            /** @default null */
+            callback_url: string | null;
+            /** @default null */
+            chat_id: string | null;
+            /** @default  */
+            description: string;
+            /**
+             * @default null
+             * @enum {string|null}
+             */
+            difficulty_level: "beginner" | "intermediate" | "advanced" | null;
+            /** @default null */
+            estimated_duration_hours: number | null;
+            metadata?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /**
+             * @description A session, which means its default chat.
+             * @default null
+             */
+            session_id: string | null;
+            /** @default  */
+            skill_area: string;
+            /** @default  */
+            title: string;
+            /**
+             * @description Its fields then fill what is missing.
+             * @default null
+             */
+            track_id: string | null;
+            /** @default  */
+            user_expectations: string;
+            /**
+             * @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own.
+             * @default null
+             */
+            user_id: string | null;
+        };
+        PlanQuestionForm: {
+            callback_url?: string;
+            chat_id?: string;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            difficulty_level?: "beginner" | "intermediate" | "advanced";
+            estimated_duration_hours?: number;
+            /** @description A session, which means its default chat. */
+            session_id?: string;
+            /** @default  */
+            skill_area: string;
+            /** @default  */
+            title: string;
+            /** @description Its fields then fill what is missing. */
+            track_id?: string;
+            /** @default  */
+            user_expectations: string;
+            /** @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own. */
+            user_id?: string;
+        };
+        PlanReply: {
+            description: string;
+            job_id: string;
+            modules: components["schemas"]["PlanModule"][];
+            title: string;
+            /** @description As the provider counted them, or we did. */
+            tokens_used?: number;
+        };
         PromptDetails: {
             cached_tokens: number;
         };
@@ -4183,12 +4707,20 @@ export interface components {
             overlapHours: number;
         };
         Sent: {
-            assistantMessage: components["schemas"]["MessageView"];
+            assistantMessage: components["schemas"]["SentMessage"];
             /** @description `null` for a plan without a limit. */
             remainingCredits: number | null;
             sessionId: string;
             unlimited: boolean;
-            userMessage: components["schemas"]["MessageView"];
+            userMessage: components["schemas"]["SentMessage"];
+        };
+        SentMessage: {
+            content: string;
+            /** Format: date-time */
+            createdAt: string;
+            id: string;
+            /** @enum {string} */
+            role: "USER" | "ASSISTANT";
         };
         Sessions: {
             /** @description `null` on the last page. */
@@ -4619,6 +5151,46 @@ export interface components {
             /** @description Without what may be a secret in it. */
             url: string;
         };
+        WelcomeQuestion: {
+            /** @default null */
+            callback_url: string | null;
+            /** @default null */
+            chat_id: string | null;
+            metadata?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /**
+             * @description A session, which means its default chat.
+             * @default null
+             */
+            session_id: string | null;
+            track_id: string;
+            /**
+             * @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own.
+             * @default null
+             */
+            user_id: string | null;
+        };
+        WelcomeQuestionForm: {
+            callback_url?: string;
+            chat_id?: string;
+            /** @description A session, which means its default chat. */
+            session_id?: string;
+            track_id: string;
+            /** @description Own id by default; only an admin may name another. With an API key: what your program calls its end user, e.g. a Telegram id; unknown ones get an account of their own. */
+            user_id?: string;
+        };
+        WelcomeReply: {
+            chat_id: string;
+            job_id: string;
+            /** @description As it is in the chat: with the plan's outline. */
+            message: string;
+            message_id: string;
+            plan: components["schemas"]["CoursePlan"];
+            session_id: string;
+            /** @description As the provider counted them, or we did. */
+            tokens_used?: number;
+        };
         WholeSession: {
             /** @description `null` on the last page. */
             nextCursor: string | null;
@@ -4988,8 +5560,10 @@ export type SchemaCallbackSecret = components['schemas']['CallbackSecret'];
 export type SchemaChat = components['schemas']['Chat'];
 export type SchemaChatCompletion = components['schemas']['ChatCompletion'];
 export type SchemaChatCompletionRequest = components['schemas']['ChatCompletionRequest'];
-export type SchemaChatMessage = components['schemas']['ChatMessage'];
 export type SchemaChatMessages = components['schemas']['ChatMessages'];
+export type SchemaChatRemark = components['schemas']['ChatRemark'];
+export type SchemaChatRemarkForm = components['schemas']['ChatRemarkForm'];
+export type SchemaChatReply = components['schemas']['ChatReply'];
 export type SchemaChats = components['schemas']['Chats'];
 export type SchemaChatStatus = components['schemas']['ChatStatus'];
 export type SchemaChatStatusForm = components['schemas']['ChatStatusForm'];
@@ -5005,6 +5579,7 @@ export type SchemaConfirmation = components['schemas']['Confirmation'];
 export type SchemaConfirmationForm = components['schemas']['ConfirmationForm'];
 export type SchemaConnection = components['schemas']['Connection'];
 export type SchemaContextItem = components['schemas']['ContextItem'];
+export type SchemaCoursePlan = components['schemas']['CoursePlan'];
 export type SchemaCreditsState = components['schemas']['CreditsState'];
 export type SchemaCreditsView = components['schemas']['CreditsView'];
 export type SchemaDecision = components['schemas']['Decision'];
@@ -5024,11 +5599,19 @@ export type SchemaExportedMessage = components['schemas']['ExportedMessage'];
 export type SchemaExportedSession = components['schemas']['ExportedSession'];
 export type SchemaFarewell = components['schemas']['Farewell'];
 export type SchemaFarewellForm = components['schemas']['FarewellForm'];
+export type SchemaFinalQuestion = components['schemas']['FinalQuestion'];
+export type SchemaFinalQuestionForm = components['schemas']['FinalQuestionForm'];
+export type SchemaFinalReply = components['schemas']['FinalReply'];
 export type SchemaFoundMessage = components['schemas']['FoundMessage'];
+export type SchemaGivenLesson = components['schemas']['GivenLesson'];
+export type SchemaGivenModule = components['schemas']['GivenModule'];
+export type SchemaGivenPlan = components['schemas']['GivenPlan'];
 export type SchemaGuest = components['schemas']['Guest'];
 export type SchemaGuestForm = components['schemas']['GuestForm'];
 export type SchemaHealthReport = components['schemas']['HealthReport'];
 export type SchemaHistory = components['schemas']['History'];
+export type SchemaHistoryQuestion = components['schemas']['HistoryQuestion'];
+export type SchemaHistoryQuestionForm = components['schemas']['HistoryQuestionForm'];
 export type SchemaIssuedCode = components['schemas']['IssuedCode'];
 export type SchemaIssuedCodes = components['schemas']['IssuedCodes'];
 export type SchemaIssuedKey = components['schemas']['IssuedKey'];
@@ -5042,9 +5625,14 @@ export type SchemaKeyChangesForm = components['schemas']['KeyChangesForm'];
 export type SchemaKeyRotation = components['schemas']['KeyRotation'];
 export type SchemaKeyRotationForm = components['schemas']['KeyRotationForm'];
 export type SchemaKeys = components['schemas']['Keys'];
+export type SchemaLearningMessage = components['schemas']['LearningMessage'];
 export type SchemaLedger = components['schemas']['Ledger'];
 export type SchemaLedgerEntry = components['schemas']['LedgerEntry'];
 export type SchemaLessonBody = components['schemas']['LessonBody'];
+export type SchemaLessonQuestion = components['schemas']['LessonQuestion'];
+export type SchemaLessonQuestionForm = components['schemas']['LessonQuestionForm'];
+export type SchemaLessonReply = components['schemas']['LessonReply'];
+export type SchemaLessonSection = components['schemas']['LessonSection'];
 export type SchemaLink = components['schemas']['Link'];
 export type SchemaLinkCode = components['schemas']['LinkCode'];
 export type SchemaLinked = components['schemas']['Linked'];
@@ -5056,10 +5644,15 @@ export type SchemaLogoutForm = components['schemas']['LogoutForm'];
 export type SchemaMe = components['schemas']['Me'];
 export type SchemaMemory = components['schemas']['Memory'];
 export type SchemaMessageView = components['schemas']['MessageView'];
+export type SchemaModuleBegun = components['schemas']['ModuleBegun'];
 export type SchemaModuleBody = components['schemas']['ModuleBody'];
 export type SchemaModuleDone = components['schemas']['ModuleDone'];
+export type SchemaModuleHistory = components['schemas']['ModuleHistory'];
 export type SchemaModuleName = components['schemas']['ModuleName'];
 export type SchemaModuleNameForm = components['schemas']['ModuleNameForm'];
+export type SchemaModuleRemark = components['schemas']['ModuleRemark'];
+export type SchemaModuleRemarkForm = components['schemas']['ModuleRemarkForm'];
+export type SchemaModuleReply = components['schemas']['ModuleReply'];
 export type SchemaMoney = components['schemas']['Money'];
 export type SchemaNewAccount = components['schemas']['NewAccount'];
 export type SchemaNewAccountForm = components['schemas']['NewAccountForm'];
@@ -5104,6 +5697,11 @@ export type SchemaPastSession = components['schemas']['PastSession'];
 export type SchemaPaymentPage = components['schemas']['PaymentPage'];
 export type SchemaPaymentRequired = components['schemas']['PaymentRequired'];
 export type SchemaPaymentView = components['schemas']['PaymentView'];
+export type SchemaPlanLesson = components['schemas']['PlanLesson'];
+export type SchemaPlanModule = components['schemas']['PlanModule'];
+export type SchemaPlanQuestion = components['schemas']['PlanQuestion'];
+export type SchemaPlanQuestionForm = components['schemas']['PlanQuestionForm'];
+export type SchemaPlanReply = components['schemas']['PlanReply'];
 export type SchemaPromptDetails = components['schemas']['PromptDetails'];
 export type SchemaPromptMessage = components['schemas']['PromptMessage'];
 export type SchemaQuestion = components['schemas']['Question'];
@@ -5121,6 +5719,7 @@ export type SchemaSavedContext = components['schemas']['SavedContext'];
 export type SchemaSecretRotation = components['schemas']['SecretRotation'];
 export type SchemaSecretRotationForm = components['schemas']['SecretRotationForm'];
 export type SchemaSent = components['schemas']['Sent'];
+export type SchemaSentMessage = components['schemas']['SentMessage'];
 export type SchemaSessions = components['schemas']['Sessions'];
 export type SchemaSessionView = components['schemas']['SessionView'];
 export type SchemaSessionWithMessages = components['schemas']['SessionWithMessages'];
@@ -5158,6 +5757,9 @@ export type SchemaWebhookChanges = components['schemas']['WebhookChanges'];
 export type SchemaWebhookChangesForm = components['schemas']['WebhookChangesForm'];
 export type SchemaWebhooks = components['schemas']['Webhooks'];
 export type SchemaWebhookWithSecret = components['schemas']['WebhookWithSecret'];
+export type SchemaWelcomeQuestion = components['schemas']['WelcomeQuestion'];
+export type SchemaWelcomeQuestionForm = components['schemas']['WelcomeQuestionForm'];
+export type SchemaWelcomeReply = components['schemas']['WelcomeReply'];
 export type SchemaWholeSession = components['schemas']['WholeSession'];
 export type ResponseBadRequest = components['responses']['BAD_REQUEST'];
 export type ResponseError400 = components['responses']['Error400'];
@@ -7029,6 +7631,105 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
+    tutoringRespond: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Makes a repeat harmless: the same key with the same body leads to the first result, with another body to a 409. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N` waits up to N seconds (at most 55) for the answer; `respond-async` doesn't wait (RFC 7240).
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "message": "Можно больше практики?",
+                 *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChatRemark"];
+                /**
+                 * @example {
+                 *       "message": "Можно больше практики?",
+                 *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["ChatRemarkForm"];
+            };
+        };
+        responses: {
+            /** @description The tutor's answer, and where to go on */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "message": "Конечно: добавим по задаче к каждому уроку.",
+                     *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "session_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "message_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718:assistant",
+                     *       "job_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "tokens_used": 412
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChatReply"];
+                };
+            };
+            /** @description Accepted: follow `poll_url` or `events_url` */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "status": "queued",
+                     *       "pollUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "eventsUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718/events",
+                     *       "createdAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            402: components["responses"]["Error402"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
     tutorDefaultConfig: {
         parameters: {
             query?: never;
@@ -7063,6 +7764,559 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    plansFinalize: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Makes a repeat harmless: the same key with the same body leads to the first result, with another body to a 409. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N` waits up to N seconds (at most 55) for the answer; `respond-async` doesn't wait (RFC 7240).
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "track_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                 *       "plan": {
+                 *         "title": "Python с нуля",
+                 *         "description": "От первой программы до отчёта, который собирается сам",
+                 *         "modules": [
+                 *           {
+                 *             "title": "Первые шаги",
+                 *             "description": "Установка и первая программа",
+                 *             "lessons": [
+                 *               {
+                 *                 "title": "Переменные",
+                 *                 "description": "Что это и зачем",
+                 *                 "duration_minutes": 30
+                 *               }
+                 *             ]
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["FinalQuestion"];
+                /**
+                 * @example {
+                 *       "track_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["FinalQuestionForm"];
+            };
+        };
+        responses: {
+            /** @description The track with its modules */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "track": {
+                     *         "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *         "user_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *         "title": "Python с нуля",
+                     *         "description": "Основы языка и первые программы",
+                     *         "skill_area": "Программирование",
+                     *         "difficulty_level": "beginner",
+                     *         "estimated_duration_hours": 12.5,
+                     *         "user_expectations": "Хочу автоматизировать отчёты",
+                     *         "status": "active",
+                     *         "progress": 50,
+                     *         "created_at": "2024-01-15T10:00:00Z",
+                     *         "updated_at": "2024-01-15T10:00:00Z",
+                     *         "modules": [
+                     *           {
+                     *             "id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                     *             "title": "Первые шаги",
+                     *             "description": "Установка и первая программа",
+                     *             "position": 0,
+                     *             "status": "pending",
+                     *             "lessons": [
+                     *               {
+                     *                 "id": "8e0f2a4c6b1d43958d7f9a0b2c4e6f81",
+                     *                 "title": "Переменные",
+                     *                 "description": "Что это и зачем",
+                     *                 "duration_minutes": 30
+                     *               }
+                     *             ],
+                     *             "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "plan": {
+                     *         "title": "Python с нуля",
+                     *         "description": "От первой программы до отчёта, который собирается сам",
+                     *         "modules": [
+                     *           {
+                     *             "title": "Первые шаги",
+                     *             "description": "Установка и первая программа",
+                     *             "lessons": [
+                     *               {
+                     *                 "title": "Переменные",
+                     *                 "description": "Что это и зачем",
+                     *                 "duration_minutes": 30
+                     *               }
+                     *             ]
+                     *           }
+                     *         ]
+                     *       },
+                     *       "job_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "tokens_used": 412
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FinalReply"];
+                };
+            };
+            /** @description Accepted: follow `poll_url` or `events_url` */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "status": "queued",
+                     *       "pollUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "eventsUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718/events",
+                     *       "createdAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            402: components["responses"]["Error402"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    plansLesson: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Makes a repeat harmless: the same key with the same body leads to the first result, with another body to a 409. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N` waits up to N seconds (at most 55) for the answer; `respond-async` doesn't wait (RFC 7240).
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                 *       "lesson_id": "8e0f2a4c6b1d43958d7f9a0b2c4e6f81"
+                 *     }
+                 */
+                "application/json": components["schemas"]["LessonQuestion"];
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                 *       "lesson_id": "8e0f2a4c6b1d43958d7f9a0b2c4e6f81"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["LessonQuestionForm"];
+            };
+        };
+        responses: {
+            /** @description The lesson */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "title": "Переменные",
+                     *       "objectives": [
+                     *         "Объяснять, что такое переменная"
+                     *       ],
+                     *       "sections": [
+                     *         {
+                     *           "heading": "Зачем имена",
+                     *           "content": "Переменная — имя для значения…"
+                     *         }
+                     *       ],
+                     *       "exercises": [
+                     *         "Заведите переменную с вашим именем и выведите её."
+                     *       ],
+                     *       "summary": "Переменная хранит значение под именем.",
+                     *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                     *       "lesson_id": "8e0f2a4c6b1d43958d7f9a0b2c4e6f81",
+                     *       "job_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "tokens_used": 412
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LessonReply"];
+                };
+            };
+            /** @description Accepted: follow `poll_url` or `events_url` */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "status": "queued",
+                     *       "pollUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "eventsUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718/events",
+                     *       "createdAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            402: components["responses"]["Error402"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    plansPlan: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Makes a repeat harmless: the same key with the same body leads to the first result, with another body to a 409. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N` waits up to N seconds (at most 55) for the answer; `respond-async` doesn't wait (RFC 7240).
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "title": "Python с нуля",
+                 *       "description": "Основы языка и первые программы",
+                 *       "skill_area": "Программирование",
+                 *       "difficulty_level": "beginner",
+                 *       "estimated_duration_hours": 12.5,
+                 *       "user_expectations": "Хочу автоматизировать отчёты"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PlanQuestion"];
+                /**
+                 * @example {
+                 *       "title": "Python с нуля",
+                 *       "description": "Основы языка и первые программы",
+                 *       "skill_area": "Программирование",
+                 *       "difficulty_level": "beginner",
+                 *       "estimated_duration_hours": 12.5,
+                 *       "user_expectations": "Хочу автоматизировать отчёты"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["PlanQuestionForm"];
+            };
+        };
+        responses: {
+            /** @description The plan */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "title": "Python с нуля",
+                     *       "description": "От первой программы до отчёта, который собирается сам",
+                     *       "modules": [
+                     *         {
+                     *           "title": "Первые шаги",
+                     *           "description": "Установка и первая программа",
+                     *           "lessons": [
+                     *             {
+                     *               "title": "Переменные",
+                     *               "description": "Что это и зачем",
+                     *               "duration_minutes": 30
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "job_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "tokens_used": 412
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PlanReply"];
+                };
+            };
+            /** @description Accepted: follow `poll_url` or `events_url` */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "status": "queued",
+                     *       "pollUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "eventsUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718/events",
+                     *       "createdAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            402: components["responses"]["Error402"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    tutoringSay: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Makes a repeat harmless: the same key with the same body leads to the first result, with another body to a 409. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N` waits up to N seconds (at most 55) for the answer; `respond-async` doesn't wait (RFC 7240).
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                 *       "message": "Чем список отличается от кортежа?"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ModuleRemark"];
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                 *       "message": "Чем список отличается от кортежа?"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["ModuleRemarkForm"];
+            };
+        };
+        responses: {
+            /** @description The tutor's answer */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "message": "Конечно: добавим по задаче к каждому уроку.",
+                     *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "session_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "message_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718:assistant",
+                     *       "job_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "tokens_used": 412,
+                     *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ModuleReply"];
+                };
+            };
+            /** @description Accepted: follow `poll_url` or `events_url` */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "status": "queued",
+                     *       "pollUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "eventsUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718/events",
+                     *       "createdAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            402: components["responses"]["Error402"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    tutoringHistory: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7"
+                 *     }
+                 */
+                "application/json": components["schemas"]["HistoryQuestion"];
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["HistoryQuestionForm"];
+            };
+        };
+        responses: {
+            /** @description The newest messages, 20 if not said otherwise */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                     *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "messages": [
+                     *         {
+                     *           "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user",
+                     *           "role": "user",
+                     *           "content": "С чего начать?",
+                     *           "created_at": "2024-01-15T10:00:00Z",
+                     *           "parent_id": null,
+                     *           "siblings": [
+                     *             "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user"
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ModuleHistory"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };
@@ -7139,6 +8393,80 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ModuleDone"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    tutoringStart: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ModuleName"];
+                /**
+                 * @example {
+                 *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["ModuleNameForm"];
+            };
+        };
+        responses: {
+            /** @description The module, its chat and the newest messages in it */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "module": {
+                     *         "id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                     *         "title": "Первые шаги",
+                     *         "description": "Установка и первая программа",
+                     *         "position": 0,
+                     *         "status": "in_progress",
+                     *         "lessons": [
+                     *           {
+                     *             "id": "8e0f2a4c6b1d43958d7f9a0b2c4e6f81",
+                     *             "title": "Переменные",
+                     *             "description": "Что это и зачем",
+                     *             "duration_minutes": 30
+                     *           }
+                     *         ],
+                     *         "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                     *       },
+                     *       "module_id": "3c1a5e7f9b2d4068a4c6e8f0b1d3a5c7",
+                     *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "messages": [],
+                     *       "next_cursor": null,
+                     *       "session_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ModuleBegun"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -7292,6 +8620,120 @@ export interface operations {
             404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    plansWelcome: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Makes a repeat harmless: the same key with the same body leads to the first result, with another body to a 409. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N` waits up to N seconds (at most 55) for the answer; `respond-async` doesn't wait (RFC 7240).
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "track_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WelcomeQuestion"];
+                /**
+                 * @example {
+                 *       "track_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["WelcomeQuestionForm"];
+            };
+        };
+        responses: {
+            /** @description The greeting, and where to go on */
+            200: {
+                headers: {
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "message": "Здравствуйте! Вот с чего можно начать.\n\nPython с нуля\n1. Первые шаги\n   - Переменные",
+                     *       "plan": {
+                     *         "title": "Python с нуля",
+                     *         "description": "От первой программы до отчёта, который собирается сам",
+                     *         "modules": [
+                     *           {
+                     *             "title": "Первые шаги",
+                     *             "description": "Установка и первая программа",
+                     *             "lessons": [
+                     *               {
+                     *                 "title": "Переменные",
+                     *                 "description": "Что это и зачем",
+                     *                 "duration_minutes": 30
+                     *               }
+                     *             ]
+                     *           }
+                     *         ]
+                     *       },
+                     *       "chat_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "session_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "message_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718:assistant",
+                     *       "job_id": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "tokens_used": 412
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WelcomeReply"];
+                };
+            };
+            /** @description Accepted: follow `poll_url` or `events_url` */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "status": "queued",
+                     *       "pollUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
+                     *       "eventsUrl": "/api/chat/jobs/9f1c2b7a4e5d4f60a1b2c3d4e5f60718/events",
+                     *       "createdAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            402: components["responses"]["Error402"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };
@@ -8846,6 +10288,7 @@ export interface operations {
                      *       "session_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "title": "Планирование",
                      *       "kind": "extra",
+                     *       "module_id": null,
                      *       "status": "active",
                      *       "message_count": 2,
                      *       "created_at": "2024-01-15T10:00:00Z",
@@ -8967,6 +10410,7 @@ export interface operations {
                      *       "session_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "title": "Планирование",
                      *       "kind": "extra",
+                     *       "module_id": null,
                      *       "status": "active",
                      *       "message_count": 2,
                      *       "created_at": "2024-01-15T10:00:00Z",
@@ -9764,21 +11208,13 @@ export interface operations {
                      *         "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user",
                      *         "role": "USER",
                      *         "content": "Mon message au coach",
-                     *         "createdAt": "2024-01-15T10:00:00Z",
-                     *         "parentId": null,
-                     *         "siblings": [
-                     *           "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user"
-                     *         ]
+                     *         "createdAt": "2024-01-15T10:00:00Z"
                      *       },
                      *       "assistantMessage": {
                      *         "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:assistant",
                      *         "role": "ASSISTANT",
                      *         "content": "Réponse du coach IA...",
-                     *         "createdAt": "2024-01-15T10:00:02Z",
-                     *         "parentId": null,
-                     *         "siblings": [
-                     *           "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user"
-                     *         ]
+                     *         "createdAt": "2024-01-15T10:00:02Z"
                      *       },
                      *       "remainingCredits": 4,
                      *       "unlimited": false
@@ -10148,6 +11584,7 @@ export interface operations {
                      *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "title": "",
                      *           "kind": "default",
+                     *           "moduleId": null,
                      *           "status": "active",
                      *           "messageCount": 2,
                      *           "createdAt": "2024-01-15T10:00:00Z",
@@ -10213,6 +11650,7 @@ export interface operations {
                      *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "title": "",
                      *           "kind": "default",
+                     *           "moduleId": null,
                      *           "status": "active",
                      *           "messageCount": 1,
                      *           "createdAt": "2024-01-15T10:00:00Z",
