@@ -276,7 +276,8 @@ class RedisServer(ServerProcess):
 
     def is_ready(self) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.uri) as client:
-            return bool(client.info("server")["process_id"] == self.pid)
+            # INFO answers while the data are still being loaded, PING doesn't.
+            return bool(client.ping() and client.info("server")["process_id"] == self.pid)
         return False
 
 

@@ -18,6 +18,8 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import monitoring
 from pymongo.database import Database
 
+# Read anew every few seconds, whatever is asked.
+CATALOG = frozenset({"find models", "find assistants"})
 ADAPTERS = str(Path("service", "adapters"))
 # What a command reads or changes by; the rest is data.
 CRITERIA = ("filter", "query", "q", "pipeline", "sort", "key")
@@ -58,7 +60,7 @@ class Recorder(monitoring.CommandListener):
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         counting: list[str] | None = getattr(self._counts, "sent", None)
-        if counting is not None:
+        if counting is not None and described(event) not in CATALOG:
             counting.append(described(event))
         methods = list(adapter_methods(sys._getframe()))
         self.methods.update(methods)
@@ -77,7 +79,7 @@ class Recorder(monitoring.CommandListener):
 
     @contextmanager
     def sent(self) -> Iterator[list[str]]:
-        """The commands that this thread sends meanwhile, in order."""
+        """The commands that this thread sends meanwhile, in order, but for reads of the catalog."""
         self._counts.sent = []
         try:
             yield self._counts.sent

@@ -35,7 +35,7 @@ FAREWELL_POINTS = [
     "account_erasures.begin:before",
     "transaction.commit:before",
     "account_erasures.begin:after",
-    "erasures.begin:after",
+    "erasures.remove_messages:after",
     "account_erasures.remove_belongings:after",
 ]
 PLAN_POINTS = ["upstream.answer:after", "transaction.commit:before", "money.settle:after"]
