@@ -36,7 +36,7 @@ run: setup ## Serve http://localhost:8000 with every part it needs, until Ctrl-C
 
 .PHONY: test
 test: lint ## Run every check that a change must pass
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types and the direction of imports

@@ -19,6 +19,16 @@ from service.domain.accounts import Actor, Role
 from service.settings import Settings
 from service.usecases.accounts import Registration
 
+# The folders whose tests run whole stacks.
+STACKS = {"stack", "browser"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` runs two processes: one has the stacks of processes, which mostly wait, the other everything else."""
+    for item in items:
+        if STACKS & set(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group("stacks"))
+
 
 @pytest.fixture(scope="session")
 def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:

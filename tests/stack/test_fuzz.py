@@ -20,7 +20,7 @@ from schemathesis.schemas import BaseSchema
 from service.domain.keys import ADMIN_SCOPES, Scope
 from tests.stack.stack import Person, StackUnderTest
 
-SHORT_EXAMPLES = 14
+SHORT_EXAMPLES = 7
 PROMISES = (
     "not_a_server_error",
     "status_code_conformance",
