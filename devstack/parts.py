@@ -86,3 +86,25 @@ class Scheduler(_Part):
 
     def is_ready(self) -> bool:
         return self.running
+
+
+class Exporter(_Part):
+    """The process that asks the database for what Prometheus wants to know."""
+
+    name = "exporter"
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def command(self) -> list[str]:
+        return ["env", f"EXPORTER_PORT={self.port}", *super().command()]
+
+    def arguments(self) -> list[str]:
+        return ["service.exporter"]
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/metrics", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False

@@ -103,6 +103,10 @@ class Settings(PaymentSettings):
     worker_grace_seconds: float = Field(default=20, ge=0)
     upkeep_interval_seconds: float = Field(default=1.0, gt=0)
 
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    exporter_port: int = Field(default=9108, ge=1, le=65535)
+
     crash_file: str = ""
 
     @classmethod

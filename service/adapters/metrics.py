@@ -1,7 +1,7 @@
 """Prometheus metrics of web and workers. `PROMETHEUS_MULTIPROC_DIR` makes a host's processes count together."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -12,11 +12,16 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from service.adapters.processes import ProcessCollector
 from service.domain.jobs import Job
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+# A receiver that was away is tried for a day.
+_LAGS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 86_400)
 _BYTES = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 REQUESTS = Counter("http_requests_total", "Answered requests", ("method", "route", "status"))
@@ -40,6 +45,9 @@ CONNECTIONS_REFUSED = Counter("connections_refused_total", "Connections beyond s
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
+DELIVERY_LAG_SECONDS = Histogram(
+    "webhook_lag_seconds", "From an event to its arrival at the receiver, tries and all", buckets=_LAGS
+)
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 
@@ -83,6 +91,9 @@ class Metrics:
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()
 
+    def webhook_lag(self, seconds: float) -> None:
+        DELIVERY_LAG_SECONDS.observe(max(0.0, seconds))
+
     def payment(self, provider: str, outcome: str) -> None:
         PAYMENTS.labels(provider, outcome).inc()
 
@@ -111,7 +122,17 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""
-        return generate_latest(_registry()), CONTENT_TYPE_LATEST
+        registry = CollectorRegistry()
+        registry.register(HostCollector())
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class HostCollector(Collector):
+    """Everything that the processes of this host have counted, and what they use: for a server of metrics alone."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _registry().collect()
+        yield from ProcessCollector().collect()
 
 
 def _registry() -> CollectorRegistry:
