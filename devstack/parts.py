@@ -88,6 +88,22 @@ class Scheduler(_Part):
         return self.running
 
 
+class Flower(_Part):
+    """Flower below a path of its own, as behind the proxy."""
+
+    name = "flower"
+
+    def arguments(self) -> list[str]:
+        listening = [f"--port={self.port}", f"--address={LOOPBACK}", "--url_prefix=flower"]
+        return ["celery", "-A", "workers.app", "flower", *listening]
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"http://{LOOPBACK}:{self.port}/flower/healthcheck", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+
 class Exporter(_Part):
     """The process that asks the database for what Prometheus wants to know."""
 
