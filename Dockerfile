@@ -1,4 +1,4 @@
-# One image for web, workers, scheduler and Flower; docker-compose.yml says which command each runs.
+# One image for web, workers, scheduler, exporter and Flower; docker-compose.yml says which command each runs.
 
 FROM node:20-bookworm-slim AS node-packages
 WORKDIR /build/web
