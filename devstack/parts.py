@@ -82,7 +82,7 @@ class Scheduler(_Part):
 
     def arguments(self) -> list[str]:
         schedule = self.directory / "beat-schedule"
-        return ["celery", "-A", "workers.app", "beat", "--schedule", str(schedule), "--pidfile="]
+        return ["celery", "-q", "-A", "workers.app", "beat", "--schedule", str(schedule), "--pidfile="]
 
     def is_ready(self) -> bool:
         return self.running
@@ -94,8 +94,8 @@ class Flower(_Part):
     name = "flower"
 
     def arguments(self) -> list[str]:
-        listening = [f"--port={self.port}", f"--address={LOOPBACK}", "--url_prefix=flower"]
-        return ["celery", "-A", "workers.app", "flower", *listening]
+        listening = ["--logging=none", f"--port={self.port}", f"--address={LOOPBACK}", "--url_prefix=flower"]
+        return ["celery", "-q", "-A", "workers.app", "flower", *listening]
 
     def is_ready(self) -> bool:
         try:

@@ -109,7 +109,7 @@ class Plan:
 
     def _service(self) -> list[Part]:
         python = [sys.executable, "-m"]
-        celery = [*python, "celery", "-A", "workers.app"]
+        celery = [*python, "celery", "-q", "-A", "workers.app"]
         worker = [*python, "workers"]
         concurrency = self.environment.get("WORKER_CONCURRENCY", "200")
         commands = {
@@ -117,7 +117,7 @@ class Plan:
             "worker-chat": [*worker, "-c", concurrency, "-Q", "chat", "-n", "chat@%h"],
             "worker-upkeep": [*worker, "-c", "500", "-Q", "webhooks,upkeep", "-n", "upkeep@%h"],
             "scheduler": [*celery, "beat", "--schedule", str(self.run_dir / "beat-schedule"), "--pidfile="],
-            "flower": [*celery, "flower", f"--address={self.host}", f"--port={self.flower_port}"],
+            "flower": [*celery, "flower", "--logging=none", f"--address={self.host}", f"--port={self.flower_port}"],
             "exporter": [*python, "service.exporter"],
         }
         return [Part(name, "service", command, SERVICE_STOP_SECONDS) for name, command in commands.items()]
