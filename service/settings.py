@@ -105,6 +105,7 @@ class Settings(PaymentSettings):
 
     metrics_port: int = Field(default=0, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
+    tracing_url: str = ""
     exporter_port: int = Field(default=9108, ge=1, le=65535)
 
     crash_file: str = ""
