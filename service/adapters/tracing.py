@@ -2,8 +2,8 @@
 
 Off unless a collector is named; until then no tracer or exporter is even loaded. A request's id is its trace's id (or a
 digest of it, if the client chose another form), and half of that is the id of its first span, so that every process
-knows where a span belongs without being told: nothing is added to jobs, messages or the database. Spans are written when
-something is over, from what is counted anyway, and carry what log lines carry: never prompts, answers or tokens.
+knows where a span belongs without being told: nothing is added to jobs, messages or the database. Spans are written
+when something is over, from what is counted anyway, and carry what log lines carry: never prompts, answers or tokens.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ import structlog
 from service.adapters.metrics import Metrics
 from service.domain.jobs import Job, JobStatus
 
+# Of one batch, tries and all: also what a process that ends waits for at most.
+_EXPORT_SECONDS = 2
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -33,7 +35,7 @@ class Spans:
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": service_name}), id_generator=self._ids, shutdown_on_exit=True
         )
-        exporter = OTLPSpanExporter(endpoint=f"{collector_url.rstrip('/')}/v1/traces")
+        exporter = OTLPSpanExporter(endpoint=f"{collector_url.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("talkmeter")
 
