@@ -1,4 +1,4 @@
-# One image for web, workers, scheduler and Flower; docker-compose.yml says which command each runs.
+# One image for web, workers, scheduler, exporter and Flower; docker-compose.yml says which command each runs.
 
 FROM node:20-bookworm-slim AS node-packages
 WORKDIR /build/web
@@ -17,7 +17,8 @@ COPY --from=node-packages /build/web/node_modules ./node_modules
 RUN python -m devstack.docs_assets node_modules docs
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin talkmeter \
+RUN groupadd --system --gid 10001 talkmeter \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /app --shell /usr/sbin/nologin talkmeter \
     && install -d -o talkmeter /run/prometheus
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv

@@ -103,6 +103,21 @@ lock: $(DEPS) ## Compile requirements*.in and web/package.json into their lock f
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	@$(NPM) install --package-lock-only --prefix web
 
+# Both need the network: the first asks for known vulnerabilities of every pinned package, the second for its own tools.
+PIP_AUDIT := $(BIN)/uv tool run pip-audit==2.10.1
+CYCLONEDX := $(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py
+
+.PHONY: audit
+audit: $(DEPS) ## Look for known vulnerabilities in what the service is built from
+	@$(PIP_AUDIT) --require-hashes --disable-pip -r requirements.txt
+	@$(NPM) audit --prefix web
+
+.PHONY: sbom
+sbom: $(DEPS) ## Write what the service is built from to sbom/ (CycloneDX)
+	@mkdir -p sbom
+	@$(CYCLONEDX) requirements requirements.txt --output-reproducible -o sbom/python.json
+	@$(NPM) sbom --prefix web --package-lock-only --sbom-format cyclonedx > sbom/npm.json
+
 .PHONY: clean
 clean: ## Remove what the other targets made, except the data of `make run`
 	rm -rf $(VENV) web/node_modules $(DOCS_DIR) $(UI_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis

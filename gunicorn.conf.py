@@ -33,6 +33,8 @@ limit_request_field_size = 8190
 # The service logs its requests itself, without what must not be logged.
 accesslog = None
 errorlog = "-"
+# Its own lines look like ours.
+logger_class = "service.api.gunicorn_logger.Logger"
 
 # The heartbeat file is touched every second: keep it off the disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108

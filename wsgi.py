@@ -5,12 +5,13 @@ setting stops the import, and with it the worker, with a message that names the 
 """
 
 from service import bootstrap
-from service.adapters import logs
+from service.adapters import logs, processes
 from service.api.app import create_app
 from service.settings import Settings
 
 _settings = Settings()
 logs.configure(_settings.log_level, "web")
+processes.register("web")
 _container = bootstrap.build(_settings)
 _container.events.start()
 application = create_app(_container)

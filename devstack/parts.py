@@ -82,7 +82,45 @@ class Scheduler(_Part):
 
     def arguments(self) -> list[str]:
         schedule = self.directory / "beat-schedule"
-        return ["celery", "-A", "workers.app", "beat", "--schedule", str(schedule), "--pidfile="]
+        return ["celery", "-q", "-A", "workers.app", "beat", "--schedule", str(schedule), "--pidfile="]
 
     def is_ready(self) -> bool:
         return self.running
+
+
+class Flower(_Part):
+    """Flower below a path of its own, as behind the proxy."""
+
+    name = "flower"
+
+    def arguments(self) -> list[str]:
+        listening = ["--logging=none", f"--port={self.port}", f"--address={LOOPBACK}", "--url_prefix=flower"]
+        return ["celery", "-q", "-A", "workers.app", "flower", *listening]
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"http://{LOOPBACK}:{self.port}/flower/healthcheck", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+class Exporter(_Part):
+    """The process that asks the database for what Prometheus wants to know."""
+
+    name = "exporter"
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def command(self) -> list[str]:
+        return ["env", f"EXPORTER_PORT={self.port}", *super().command()]
+
+    def arguments(self) -> list[str]:
+        return ["service.exporter"]
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/metrics", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False

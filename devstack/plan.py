@@ -58,6 +58,7 @@ class Plan:
     host: str
     port: int
     flower_port: int
+    exporter_port: int
     mongo_port: int | None  # None: the user has a MongoDB
     redis_port: int | None
     upstream_port: int | None  # None: the user has a key
@@ -108,7 +109,7 @@ class Plan:
 
     def _service(self) -> list[Part]:
         python = [sys.executable, "-m"]
-        celery = [*python, "celery", "-A", "workers.app"]
+        celery = [*python, "celery", "-q", "-A", "workers.app"]
         worker = [*python, "workers"]
         concurrency = self.environment.get("WORKER_CONCURRENCY", "200")
         commands = {
@@ -116,7 +117,8 @@ class Plan:
             "worker-chat": [*worker, "-c", concurrency, "-Q", "chat", "-n", "chat@%h"],
             "worker-upkeep": [*worker, "-c", "500", "-Q", "webhooks,upkeep", "-n", "upkeep@%h"],
             "scheduler": [*celery, "beat", "--schedule", str(self.run_dir / "beat-schedule"), "--pidfile="],
-            "flower": [*celery, "flower", f"--address={self.host}", f"--port={self.flower_port}"],
+            "flower": [*celery, "flower", "--logging=none", f"--address={self.host}", f"--port={self.flower_port}"],
+            "exporter": [*python, "service.exporter"],
         }
         return [Part(name, "service", command, SERVICE_STOP_SECONDS) for name, command in commands.items()]
 
@@ -140,6 +142,7 @@ def make_plan(environment: dict[str, str]) -> Plan:
         host=host,
         port=port,
         flower_port=_flower_port(environment, host, port),
+        exporter_port=_exporter_port(environment, host),
         mongo_port=None if value_of(environment, "MONGODB_URI") else free_port(),
         redis_port=None if value_of(environment, "REDIS_URL") else free_port(),
         upstream_port=None if has_key else free_port(),
@@ -165,6 +168,8 @@ def _shared_environment(plan: Plan, jwt_secret: str) -> dict[str, str]:
         "JWT_SECRET_KEY": jwt_secret,
         "ADMIN_USERNAME": plan.admin.username,
         "FLOWER_BASIC_AUTH": ":".join(plan.flower_login),
+        "EXPORTER_PORT": str(plan.exporter_port),
+        "METRICS_HOST": plan.host,
         "PROMETHEUS_MULTIPROC_DIR": str(plan.run_dir / "prometheus"),
         "PYTHONUNBUFFERED": "1",
     }
@@ -198,6 +203,14 @@ def _flower_port(environment: dict[str, str], host: str, port: int) -> int:
         if is_free(host, candidate):
             return candidate
     return free_port(host)
+
+
+def _exporter_port(environment: dict[str, str], host: str) -> int:
+    if "EXPORTER_PORT" not in environment:
+        return free_port(host)
+    chosen = port_of(environment, "EXPORTER_PORT", 0)
+    _require_free("EXPORTER_PORT", host, chosen)
+    return chosen
 
 
 def _require_free(name: str, host: str, port: int) -> None:

@@ -142,6 +142,7 @@ def _start_parts(plan: Plan, supervisor: Supervisor) -> None:
     supervisor.start_group("service")
     watch.until("web", lambda: answers_ok(plan.probe_url(plan.port, "/health")))
     watch.until("flower", lambda: answers_ok(plan.probe_url(plan.flower_port, "/healthcheck")))
+    watch.until("exporter", lambda: answers_ok(plan.probe_url(plan.exporter_port, "/metrics")))
     watch.until("worker-chat", lambda: workers_answer(plan.environment))
 
 
@@ -193,6 +194,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
             "Flower",
             f"{plan.url(plan.flower_port)}  ({flower_user} / see {plan.secrets_dir / 'flower_password'})",
         ),
+        ("Metrics", f"{plan.url(plan.port, '/metrics')}, {plan.url(plan.exporter_port, '/metrics')}"),
         ("Sign in", _sign_in(plan)),
     ]
     if plan.upstream_port is not None:

@@ -102,8 +102,12 @@ class Settings(PaymentSettings):
     job_lease_seconds: int = Field(default=30, ge=3)
     job_deadline_seconds: int = Field(default=90, ge=1)
     worker_grace_seconds: float = Field(default=20, ge=0)
-    worker_metrics_port: int = Field(default=0, ge=0, le=65_535)
     upkeep_interval_seconds: float = Field(default=1.0, gt=0)
+
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    tracing_url: str = ""
+    exporter_port: int = Field(default=9108, ge=1, le=65535)
 
     crash_file: str = ""
 

@@ -16,5 +16,6 @@ from celery.bin.celery import main
 
 if __name__ == "__main__":
     fixed = ["worker", "-P", "gevent", "--without-mingle", "--without-gossip"]
-    sys.argv = ["celery", "-A", "workers.app", *fixed, *sys.argv[1:]]
+    # Quiet: no banner, which would be lines that are not JSON.
+    sys.argv = ["celery", "-q", "-A", "workers.app", *fixed, *sys.argv[1:]]
     main()

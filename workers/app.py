@@ -1,12 +1,14 @@
 """The workers' Celery application. Workers are started by `python -m workers`, the scheduler by
 `celery -A workers.app beat`, Flower by `celery -A workers.app flower`."""
 
+import sys
 import time
 
 import kombu.utils.functional
-from celery.signals import setup_logging
+import structlog
+from celery.signals import beat_init, setup_logging
 
-from service.adapters import logs
+from service.adapters import logs, processes
 from service.adapters.celery_app import worker_app
 from service.settings import Settings
 
@@ -19,8 +21,20 @@ app = worker_app(
 )
 app.conf.imports = ("workers.tasks",)
 
+# Which of Celery's programs this is: Flower and beat load the application too.
+PART = "scheduler" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
+processes.register(PART)
+# Now already: Celery has warnings before it asks for logging, and Flower never asks.
+logs.configure(settings.log_level, PART)
+
 
 @setup_logging.connect
 def _configure_logging(**_options: object) -> None:
     """Keep Celery from setting up logging of its own."""
-    logs.configure(settings.log_level, "worker")
+    logs.configure(settings.log_level, PART)
+
+
+@beat_init.connect
+def _say_so(**_options: object) -> None:
+    """Its banner is switched off, and what it sends every second is not worth a line."""
+    structlog.get_logger(__name__).info("scheduler started")

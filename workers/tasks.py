@@ -8,6 +8,8 @@ from celery.signals import worker_init, worker_shutting_down
 
 from service import bootstrap
 from service.adapters.celery_app import SWEEP_PAYMENTS_TASK
+from service.adapters.metrics import HostCollector
+from service.adapters.metrics_server import serve
 from service.adapters.queue import DELIVER_TASK, RUN_JOB_TASK
 from workers.app import app, settings
 
@@ -24,8 +26,8 @@ def container() -> bootstrap.Container:
 def _build_early(**_options: object) -> None:
     """Before the first task rather than in it. The gevent pool doesn't fork."""
     container()
-    if settings.worker_metrics_port:
-        container().metrics.serve(settings.host or "127.0.0.1", settings.worker_metrics_port)
+    if settings.metrics_port:
+        serve(HostCollector(), settings.metrics_host, settings.metrics_port)
 
 
 @worker_shutting_down.connect

@@ -18,8 +18,8 @@ _KEY = re.compile(r"tm_[A-Za-z0-9_-]{20,}")
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
-def configure(level: str, service_name: str) -> None:
-    """Set up the process's logging once. `service_name` is the part: web, worker, cli."""
+def handler(service_name: str) -> logging.Handler:
+    """Writes ECS lines of this part: web, worker, scheduler, flower, exporter, cli."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -33,9 +33,15 @@ def configure(level: str, service_name: str) -> None:
             ],
         )
     )
+    return handler
+
+
+def configure(level: str, service_name: str) -> None:
+    """Set up the process's logging once. `service_name` is the part, as for `handler`."""
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler(service_name)]
     root.setLevel(level)
+    logging.captureWarnings(True)
     # These libraries log every request with its URL, or every task with its arguments.
     for chatty in (
         "httpx2",

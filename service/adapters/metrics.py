@@ -1,10 +1,7 @@
 """Prometheus metrics of web and workers. `PROMETHEUS_MULTIPROC_DIR` makes a host's processes count together."""
 
 import os
-import time
-from collections.abc import Callable
-from pathlib import Path
-from resource import getpagesize
+from collections.abc import Callable, Iterator
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -14,14 +11,17 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
-    start_http_server,
 )
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from service.adapters.processes import ProcessCollector, resident_bytes
 from service.domain.jobs import Job
-from service.usecases.ports import Figures
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+# A receiver that was away is tried for a day.
+_LAGS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 86_400)
 _BYTES = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 REQUESTS = Counter("http_requests_total", "Answered requests", ("method", "route", "status"))
@@ -47,34 +47,19 @@ LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, 
 DELETED = Counter("deletions_total", "Sessions and accounts that were deleted", ("kind",))
 ERASED = Counter("erased_total", "Messages and jobs that were erased with what they belong to", ("what",))
 DELIVERIES = Counter("webhook_deliveries_total", "Tries to deliver a webhook", ("outcome",))
+DELIVERY_LAG_SECONDS = Histogram(
+    "webhook_lag_seconds", "From an event to its arrival at the receiver, tries and all", buckets=_LAGS
+)
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
-# Of those web processes alone that run: a gauge of one that has ended is forgotten.
-WEB_CPU_SECONDS = Gauge("web_cpu_seconds", "Processor time of the web processes", multiprocess_mode="livesum")
-WEB_MEMORY_BYTES = Gauge("web_resident_memory_bytes", "Memory of the web processes", multiprocess_mode="livesum")
-ACTIVE_USERS = Gauge("active_users", "Accounts seen lately", ("window",), multiprocess_mode="mostrecent")
-BALANCES = Gauge("user_balance_tokens", "What accounts have: mean, median", ("stat",), multiprocess_mode="mostrecent")
-
-# Between two looks at what the process uses.
-_LOOK_SECONDS = 1.0
 
 
 class Metrics:
-    def __init__(self) -> None:
-        self._looked_at = float("-inf")
-
     def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
         """`route` is the template, so that labels stay few."""
         REQUESTS.labels(method, route, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
         RESPONSE_BYTES.labels(route).observe(response_bytes)
-        self._look_at_process()
-
-    def figures(self, latest: Figures) -> None:
-        """What is known of all accounts; see `service/usecases/figures.py`."""
-        ACTIVE_USERS.labels("5m").set(latest.active_users)
-        BALANCES.labels("mean").set(latest.balance_mean)
-        BALANCES.labels("median").set(latest.balance_median)
 
     def bot_reply(self, outcome: str) -> None:
         """`queued`, `running`, `done`, or the code of an error."""
@@ -108,6 +93,9 @@ class Metrics:
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()
 
+    def webhook_lag(self, seconds: float) -> None:
+        DELIVERY_LAG_SECONDS.observe(max(0.0, seconds))
+
     def payment(self, provider: str, outcome: str) -> None:
         PAYMENTS.labels(provider, outcome).inc()
 
@@ -140,25 +128,23 @@ class Metrics:
         sockets, streams = (registry.get_sample_value(name) or 0 for name in ("sockets_open", "chat_streams_open"))
         return int(sockets), int(streams)
 
-    def serve(self, host: str, port: int) -> None:
-        """Answer Prometheus in the background, in a process that has no web server. Raises OSError if the port is
-        taken."""
-        start_http_server(port, host, _registry())
-
     def memory(self) -> int:
         """Bytes that this process has in memory."""
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * getpagesize()
-
-    def _look_at_process(self) -> None:
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = now
-            WEB_CPU_SECONDS.set(time.process_time())
-            WEB_MEMORY_BYTES.set(self.memory())
+        return resident_bytes(os.getpid())
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""
-        return generate_latest(_registry()), CONTENT_TYPE_LATEST
+        registry = CollectorRegistry()
+        registry.register(HostCollector())
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class HostCollector(Collector):
+    """Everything that the processes of this host have counted, and what they use: for a server of metrics alone."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _registry().collect()
+        yield from ProcessCollector().collect()
 
 
 def _registry() -> CollectorRegistry:

@@ -116,23 +116,14 @@ class Vitals(Output):
 def metrics(query: dict[str, Any]) -> Response:
     """Show the metrics
 
-    Prometheus' text has everything, also how many users are active and what they have on average, as measured once a
-    minute.
+    What this host's processes have counted. What needs a query (queues, balances, active users) is told by
+    `python -m service.exporter`.
     """
     wanted = {"json": _JSON, "text": _TEXT, None: request.accept_mimetypes.best_match((_TEXT, _JSON), _TEXT)}
     if wanted[query["format"]] == _JSON:
         return jsonify(Vitals().dump(_vitals()))
-    _tell_figures()
     exposition, content_type = services().metrics.render()
     return Response(exposition, content_type=content_type)
-
-
-def _tell_figures() -> None:
-    try:
-        services().metrics.figures(services().figures.latest())
-    except services().outages as outage:
-        # All else is known without the database, and wanted most when it is away.
-        log.warning("metrics without the figures", reason=type(outage).__name__)
 
 
 def _vitals() -> dict[str, Any]:

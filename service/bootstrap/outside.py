@@ -49,6 +49,7 @@ from service.adapters.redis.limits import RedisRateLimits
 from service.adapters.redis.open_jobs import RedisOpenJobs
 from service.adapters.redis.pauses import RedisPauses
 from service.adapters.redis.streams import RedisAnswerWriter
+from service.adapters.tracing import Spans, TracedMetrics
 from service.adapters.webhook_http import WebhookHttp
 from service.adapters.withdrawals import BackgroundWithdrawals
 from service.domain.payments import ProviderName
@@ -117,7 +118,7 @@ def connect(settings: Settings) -> Outside:
     )
     clock = SystemClock()
     money = MongoMoney(transactions, settings.plan_policy, clock)
-    metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
+    metrics, breaker = _metrics(settings), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
     events: ports.JobEvents = crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events")
     upstream = OpenAIUpstream(
@@ -174,6 +175,12 @@ def connect(settings: Settings) -> Outside:
         clock=clock,
         worker_id=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
     )
+
+
+def _metrics(settings: Settings) -> Metrics:
+    if not settings.tracing_url:
+        return Metrics()
+    return TracedMetrics(Spans(settings.tracing_url, "talkmeter"))
 
 
 def _providers(settings: Settings, test_pay: TestPay | None) -> dict[ProviderName, ports.PaymentProvider]:

@@ -170,4 +170,6 @@ class DeliverService:
             log.warning("delivery lost its claim", outcome=outcome.value)
             return
         self._telemetry.webhook_delivery(outcome.value)
+        if outcome is DeliveryStatus.DELIVERED:
+            self._telemetry.webhook_lag((self._clock.now() - delivery.created_at).total_seconds())
         log.info("delivery ended", outcome=outcome.value, status=status, reason=error, format=kind and kind.value)

@@ -21,8 +21,10 @@ import service.adapters.mongo
 from devstack.upstream_control import UpstreamControl
 from service.adapters.mongo import cursors
 from service.adapters.mongo.jobs import MongoJobs
+from service.adapters.mongo.ledger_audit import MongoLedgerAudit, Place
 from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.standing import MongoStanding
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.billing import LOSS_ACCOUNT_ID, Unit
@@ -188,6 +190,17 @@ def use_webhooks(container: Container, anna: Actor) -> None:
         of_endpoint = DeliveryQuery(None, None, status, None, A_PAGE)
         pages(lambda cursor, q=of_endpoint: webhooks.deliveries(anna, endpoint.id, replace(q, cursor=cursor)))
     webhooks.delete(anna, endpoint.id)
+
+
+def use_standing() -> None:
+    standing = MongoStanding()
+    standing.open_jobs()
+    standing.waiting_deliveries()
+    standing.overdue_delivery_seconds()
+    standing.open_payments()
+    standing.idle_seconds("upkeep")
+    for kind in range(2):
+        MongoLedgerAudit().check(Place(kind), A_PAGE)
 
 
 def claimed(container: Container, destination: str) -> Delivery:
@@ -412,6 +425,7 @@ def used(build: Build, db: Database, new_actor: NewActor, upstream: UpstreamCont
     use_links(container, anna)
     use_tracks(container, db, anna)
     use_webhooks(container, anna)
+    use_standing()
     use_dialogs(container, anna)
     use_erasing(container, db, anna)
     return container

@@ -17,6 +17,7 @@ from devstack.run import banner
 from devstack.servers import free_port
 from devstack.supervision import render
 
+SERVICE = ["web", "worker-chat", "worker-upkeep", "scheduler", "flower", "exporter"]
 MONGO = "mongodb://127.0.0.1:1/x?replicaSet=rs0"
 
 
@@ -40,7 +41,15 @@ def names(plan: Plan) -> list[str]:
 def test_without_settings_every_part_is_started(environment):
     plan = make_plan(environment)
     stores_and_stand_in = ["mongod", "redis", "upstream"]
-    assert names(plan) == [*stores_and_stand_in, "web", "worker-chat", "worker-upkeep", "scheduler", "flower"]
+    assert names(plan) == [
+        *stores_and_stand_in,
+        "web",
+        "worker-chat",
+        "worker-upkeep",
+        "scheduler",
+        "flower",
+        "exporter",
+    ]
     shared = plan.environment
     assert shared["APP_ENV"] == "development"
     assert shared["OPENAI_STANDIN"] == "true"
@@ -54,7 +63,7 @@ def test_without_settings_every_part_is_started(environment):
 def test_what_the_user_has_is_not_started(environment):
     given = {"MONGODB_URI": MONGO, "REDIS_URL": "redis://127.0.0.1:1/0", "OPENAI_API_KEY": "sk-1"}
     plan = make_plan({**environment, **given, "APP_ENV": "production", "OPENAI_BASE_URL": "http://x/v1"})
-    assert names(plan) == ["web", "worker-chat", "worker-upkeep", "scheduler", "flower"]
+    assert names(plan) == SERVICE
     kept = ("MONGODB_URI", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "APP_ENV")
     assert [plan.environment[name] for name in kept] == [*given.values(), "http://x/v1", "production"]
     assert "OPENAI_STANDIN" not in plan.environment
@@ -95,7 +104,7 @@ def test_half_a_secret_is_made_anew(tmp_path):
     assert len(value) == 64
 
 
-@pytest.mark.parametrize("name", ["PORT", "FLOWER_PORT"])
+@pytest.mark.parametrize("name", ["PORT", "FLOWER_PORT", "EXPORTER_PORT"])
 def test_a_taken_port_is_named(environment, taken_port, name):
     with pytest.raises(ConfigurationError, match=f"Port {taken_port} on 127.0.0.1 is taken.*{name}="):
         make_plan({**environment, name: str(taken_port)})

@@ -8,9 +8,16 @@ from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry, generate_latest
 from werkzeug.test import TestResponse
 
+from devstack.servers import RedisServer
 from devstack.upstream_control import UpstreamControl
+from service.adapters import processes
+from service.adapters.mongo.reports import MongoFigures
+from service.adapters.mongo.standing import MongoStanding
+from service.adapters.redis.client import connect
+from service.adapters.standing_metrics import StandingCollector
 from service.api.app import create_app
 from service.bootstrap import Container
 from service.usecases.accounts import AccountService
@@ -279,16 +286,21 @@ DASHBOARD = {
     "Запросы в секунду": ("http_requests_total",),
     "Среднее время отклика": ("http_request_duration_seconds_sum", "http_request_duration_seconds_count"),
     "Ошибки по типам": tuple(f'http_requests_total{{status="{status}"}}' for status in (400, 401, 402, 403, 404, 500)),
-    "Загрузка процессора": ("web_cpu_seconds",),
-    "Использование памяти": ("web_resident_memory_bytes",),
+    "Загрузка процессора": ("service_process_cpu_seconds_total",),
+    "Использование памяти": ("service_process_memory_bytes",),
     "Число активных пользователей": ("active_users",),
     "Средний размер ответа": ("http_response_size_bytes_sum", "http_response_size_bytes_count"),
     "Использование токенов": ('llm_tokens_total{type="prompt"}', 'llm_tokens_total{type="completion"}'),
-    "Баланс пользователей": ('user_balance_tokens{stat="mean"}', 'user_balance_tokens{stat="median"}'),
+    "Баланс пользователей": ("wallet_balance_mean", "wallet_balance_median"),
 }
 
 
-def test_the_dashboard_can_be_drawn(people: People) -> None:
+def test_the_dashboard_can_be_drawn(
+    people: People, container: Container, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From what the web process tells, and the exporter."""
+    monkeypatch.setattr(processes, "_registered", [])
+    processes.register("web")
     named = re.findall(r"- \*\*(.+?)\*\*:", section(read("gateway"), "### Параметры для мониторинга в Grafana"))
     assert named == list(DASHBOARD)
     one("POST /api/chat", people)
@@ -302,7 +314,10 @@ def test_the_dashboard_can_be_drawn(people: People) -> None:
         ("POST /api/chat", 500, "user", {"message": "сломайся"}),
     ):
         assert send(people, BY_NAME[name], people.named(who), **values).status_code == status
-    series = people.client.get("/metrics").text.splitlines()
+    assert container.figures()
+    exporter = CollectorRegistry()
+    exporter.register(StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=connect(redis.uri)))
+    series = [*people.client.get("/metrics").text.splitlines(), *generate_latest(exporter).decode().splitlines()]
     for names in DASHBOARD.values():
         for wanted in names:
             name, _, label = wanted.partition("{")

@@ -13,7 +13,9 @@ from tests.stack.ws import Connect, Page
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Started once; whatever a test stops it must start again."""
-    with StackUnderTest(tmp_path_factory.mktemp("stack"), workers=2) as running:
+    directory = tmp_path_factory.mktemp("stack")
+    (directory / "metrics").mkdir()
+    with StackUnderTest(directory, workers=2, prometheus_multiproc_dir=str(directory / "metrics")) as running:
         yield running
 
 

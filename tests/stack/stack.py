@@ -36,7 +36,7 @@ def eventually(condition: Callable[[], T], timeout_seconds: float = 20.0) -> T:
 class StackUnderTest(Stack):
     """A stack with a local YooKassa, and the means to look into Redis and to send what a broker might."""
 
-    def __init__(self, directory: Path, *, workers: int) -> None:
+    def __init__(self, directory: Path, *, workers: int, **settings: str) -> None:
         self.crash_file = directory / "crash"
         self.yookassa_server = YooKassaServer(directory / "yookassa")
         super().__init__(
@@ -50,6 +50,7 @@ class StackUnderTest(Stack):
             yookassa_secret_key=SECRET_KEY,
             yookassa_api_url=self.yookassa_server.api_url,
             yookassa_timeout_seconds="2",
+            **settings,
         )
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ def port(stack: StackUnderTest, tmp_path: Path) -> Iterator[int]:
     directory = tmp_path / "prometheus"
     directory.mkdir()
     free = free_port()
-    settings = {**stack.environment, "worker_metrics_port": str(free), "prometheus_multiproc_dir": str(directory)}
+    settings = {**stack.environment, "metrics_port": str(free), "prometheus_multiproc_dir": str(directory)}
     for worker in stack.workers:
         worker.kill()
     with Worker(tmp_path, settings, "lonely"):

@@ -207,6 +207,9 @@ class Telemetry(Protocol):
     def webhook_delivery(self, outcome: str) -> None:
         """One try: `delivered`, `retry` or `dead`."""
 
+    def webhook_lag(self, seconds: float) -> None:
+        """A receiver heard of an event so long after it happened."""
+
     def link(self, outcome: str) -> None:
         """Of an end user to an account: `linked`, `removed`, or `refused` for a wrong code."""
 

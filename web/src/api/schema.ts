@@ -2251,8 +2251,8 @@ export interface paths {
         };
         /**
          * Show the metrics
-         * @description Prometheus' text has everything, also how many users are active and what they have on average, as measured once a
-         *     minute.
+         * @description What this host's processes have counted. What needs a query (queues, balances, active users) is told by
+         *     `python -m service.exporter`.
          */
         get: operations["opsMetrics"];
         put?: never;

@@ -62,6 +62,8 @@ class DeliveryDocument(Stored):
         "collection": "deliveries",
         "indexes": [
             {"fields": ["destination", "next_at"], "partialFilterExpression": {"status": "pending"}},
+            # What is due for longest of all destinations, for the exporter.
+            {"fields": ["next_at"], "name": "due", "partialFilterExpression": {"status": "pending"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "sending"}},
             ("endpoint_id", "-created_at", "-id"),
             ("endpoint_id", "status", "-created_at", "-id"),

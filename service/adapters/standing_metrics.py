@@ -1,0 +1,126 @@
+"""What must be asked for, as metrics: how things stand in the database and in the broker at the moment of a scrape.
+
+For one process of an installation only (`python -m service.exporter`): web and workers count what they do themselves.
+A source that is away leaves its metrics out, so that no old figure is taken for a new one, and says so in
+`exporter_source_up`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pymongo.errors import PyMongoError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from service.adapters.mongo.reports import MongoFigures
+from service.adapters.mongo.standing import MongoStanding
+from service.adapters.redis.breaker import KEY as BREAKER_KEY
+
+log = structlog.get_logger(__name__)
+
+QUEUES = ("chat", "webhooks", "upkeep")
+# Where Kombu keeps what a worker has taken and not acknowledged yet.
+UNACKED = "unacked_index"
+UPKEEP_LEASE = "upkeep"
+Source = Callable[[], list[Metric]]
+
+
+class StandingCollector(Collector):
+    def __init__(self, *, standing: MongoStanding, figures: MongoFigures, redis: "Redis[bytes]") -> None:
+        self._standing = standing
+        self._figures = figures
+        self._redis = redis
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("exporter_source_up", "Whether a source answers", labels=("source",))
+        sources: Mapping[str, Source] = {"mongodb": self._of_mongodb, "redis": self._of_redis}
+        for name, source in sources.items():
+            try:
+                metrics = source()
+            except (PyMongoError, RedisError, OSError) as error:
+                log.warning("source is away", source=name, reason=type(error).__name__)
+                metrics = []
+            up.add_metric((name,), bool(metrics))
+            yield from metrics
+        yield up
+
+    def _of_mongodb(self) -> list[Metric]:
+        return [*self._jobs(), *self._deliveries(), *self._latest_figures(), self._open_payments(), self._upkeep()]
+
+    def _jobs(self) -> Iterator[Metric]:
+        count = GaugeMetricFamily("chat_jobs_open", "Jobs that are not final; each holds tokens", labels=("status",))
+        age = GaugeMetricFamily(
+            "chat_jobs_oldest_seconds", "For how long the oldest job in a state has been open", labels=("status",)
+        )
+        for status, jobs in self._standing.open_jobs().items():
+            count.add_metric((status,), jobs.count)
+            age.add_metric((status,), jobs.oldest_seconds)
+        yield from (count, age)
+
+    def _deliveries(self) -> Iterator[Metric]:
+        waiting, overdue = self._standing.waiting_deliveries(), self._standing.overdue_delivery_seconds()
+        yield GaugeMetricFamily("webhooks_waiting", "Webhooks that have not arrived yet and still may", waiting)
+        yield GaugeMetricFamily("webhooks_overdue_seconds", "For how long the longest due webhook waits", overdue)
+
+    def _latest_figures(self) -> Iterator[Metric]:
+        """Measured by a worker every minute; not there before the first time."""
+        figures = self._figures.latest()
+        if figures is None:
+            return
+        yield GaugeMetricFamily("active_users", "Accounts seen in the last five minutes", figures.active_users)
+        yield GaugeMetricFamily("wallet_balance_mean", "Mean balance in tokens", figures.balance_mean)
+        yield GaugeMetricFamily("wallet_balance_median", "Median balance in tokens", figures.balance_median)
+        measured = figures.measured_at.timestamp()
+        yield GaugeMetricFamily("figures_measured_timestamp_seconds", "When balances were measured", measured)
+
+    def _open_payments(self) -> Metric:
+        metric = GaugeMetricFamily("payments_open", "Payments that are not settled", labels=("status",))
+        for status, count in self._standing.open_payments().items():
+            metric.add_metric((status,), count)
+        return metric
+
+    def _upkeep(self) -> Metric:
+        idle = self._standing.idle_seconds(UPKEEP_LEASE)
+        return GaugeMetricFamily("upkeep_idle_seconds", "For how long nobody has looked after what was lost", idle)
+
+    def _of_redis(self) -> list[Metric]:
+        length = GaugeMetricFamily("queue_messages", "Messages that wait for a worker", labels=("queue",))
+        for queue in QUEUES:
+            length.add_metric((queue,), int(self._redis.llen(queue)))
+        taken = GaugeMetricFamily("queue_unacked", "Messages that a worker has", int(self._redis.zcard(UNACKED)))
+        refusing = int(self._redis.exists(BREAKER_KEY))
+        breaker = GaugeMetricFamily(
+            "upstream_refusing", "1 while no new jobs are taken: the provider refuses", refusing
+        )
+        return [length, taken, breaker]
+
+
+class LedgerMetrics(Collector):
+    """What the walk over all wallets has found so far."""
+
+    def __init__(self) -> None:
+        self._drifts: dict[str, int] = {}
+        self._checked = 0
+        self._finished_at: float | None = None
+
+    def found(self, wallet_id: str, drift: int, *, right: bool) -> None:
+        self._checked += 1
+        if right:
+            self._drifts.pop(wallet_id, None)
+        else:
+            self._drifts[wallet_id] = drift
+
+    def finished(self, timestamp: float) -> None:
+        """All wallets have been looked at once more."""
+        self._finished_at = timestamp
+
+    def collect(self) -> Iterator[Metric]:
+        drift = sum(self._drifts.values())
+        yield GaugeMetricFamily("ledger_drift", "By how much wallets differ from their ledgers; must be 0", drift)
+        yield GaugeMetricFamily("ledger_wallets_wrong", "Wallets that differ; must be 0", len(self._drifts))
+        yield CounterMetricFamily("ledger_wallets_checked", "Wallets that were compared", self._checked)
+        if self._finished_at is not None:
+            name, text = "ledger_check_timestamp_seconds", "When the last walk over all wallets was complete"
+            yield GaugeMetricFamily(name, text, self._finished_at)

@@ -1,0 +1,48 @@
+"""The small part of the object graph that only watches: the exporter's."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from service.adapters.ledger_watch import LedgerWatch
+from service.adapters.mongo import connection
+from service.adapters.mongo.ledger_audit import MongoLedgerAudit
+from service.adapters.mongo.reports import MongoFigures
+from service.adapters.mongo.standing import MongoStanding
+from service.adapters.processes import ProcessCollector
+from service.adapters.redis.client import connect as connect_redis
+from service.adapters.standing_metrics import LedgerMetrics, StandingCollector
+from service.settings import Settings
+
+# Prometheus gives up on a scrape after ten seconds by default.
+REDIS_TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Watching(Collector):
+    """`collect` is asked at each scrape; `ledger` walks in a thread of its own."""
+
+    collectors: tuple[Collector, ...]
+    ledger: LedgerWatch
+
+    def collect(self) -> Iterator[Metric]:
+        for collector in self.collectors:
+            yield from collector.collect()
+
+    def start(self, ended: threading.Event) -> threading.Thread:
+        thread = threading.Thread(target=self.ledger.run, args=(ended,), name="ledger", daemon=True)
+        thread.start()
+        return thread
+
+
+def watch(settings: Settings) -> Watching:
+    """Connects lazily."""
+    uri = settings.mongodb_uri.get_secret_value()
+    connection.connect(uri, timeout_seconds=settings.mongodb_timeout_seconds)
+    redis = connect_redis(settings.redis_url.get_secret_value(), timeout_seconds=REDIS_TIMEOUT_SECONDS)
+    metrics = LedgerMetrics()
+    standing = StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=redis)
+    return Watching((standing, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))
