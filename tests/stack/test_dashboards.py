@@ -17,7 +17,7 @@ from devstack.prometheus import PrometheusServer, find_prometheus
 from service.adapters.celery_app import publisher_app
 from tests.core.receivers import receiving
 from tests.stack.stack import Person, StackUnderTest, eventually
-from tests.stack.ws import Page
+from tests.stack.ws import Page, rest
 
 pytestmark = pytest.mark.e2e
 
@@ -80,7 +80,7 @@ def use_everything(stack: StackUnderTest, strict_web: Web, person: Person, admin
     person.call("POST", "/api/billing/topup", json={"amount": 1_000_000})
     person.call("POST", "/api/billing/redeem", json={"code": "AAAA-BBBB-CCCC-DDDD"})
     refused(stack, person, admin)
-    one_too_many(strict_web, person)
+    one_too_many(stack, strict_web, person)
 
 
 def refused(stack: StackUnderTest, person: Person, admin: Person) -> None:
@@ -95,9 +95,10 @@ def refused(stack: StackUnderTest, person: Person, admin: Person) -> None:
     assert poor.call("POST", "/api/chat", json={"message": "for nothing"}).status_code == 402
 
 
-def one_too_many(web: Web, person: Person) -> None:
+def one_too_many(stack: StackUnderTest, web: Web, person: Person) -> None:
     with ExitStack() as pages:
         for _ in range(MOST_CONNECTIONS):
+            rest(stack)
             pages.enter_context(Page(web.url, f"/?token={person.token}")).say("hello").has("done")
         refusal = Person(web.url, person.account_id, person.token)
         waiting = refusal.call("POST", "/api/chat", json={"message": "too many"}, headers={"Prefer": "wait=5"})
