@@ -18,6 +18,7 @@ from service.usecases.audit import Auditor
 from service.usecases.figures import FiguresService
 from service.usecases.jobs import JobService, Submission
 from service.usecases.owners import Party
+from service.usecases.places import Named
 from service.usecases.replays import Deposits
 
 MESSAGES_PER_DIALOG = 200
@@ -196,7 +197,7 @@ class AdminService:
             idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
             callback_url=job.callback_url,
             stream=job.stream,
-            chat_id=job.chat_id if job.exclusive else None,
+            place=Named(job.chat_id) if job.exclusive else None,
             fork=job.fork,
         )
         party = Party(

@@ -17,6 +17,7 @@ from service.usecases import ports
 from service.usecases.classroom import ClassroomService
 from service.usecases.dialogs import DialogService
 from service.usecases.jobs import JobService, Submission
+from service.usecases.places import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class BranchService:
                 callback_url=how.callback_url,
                 idempotency=how.idempotency,
                 stream=how.stream,
-                chat_id=chat.id,
+                place=Named(chat.id),
                 fork=fork,
             ),
         )

@@ -35,7 +35,7 @@ from service.usecases import ports
 from service.usecases.endings import Endings
 from service.usecases.limits import Throttle
 from service.usecases.owners import Owners, Party
-from service.usecases.places import NOWHERE, NewSession, Place, Places
+from service.usecases.places import Places, Wanted
 from service.usecases.replays import Replays
 
 log = structlog.get_logger(__name__)
@@ -58,12 +58,11 @@ class Submission:
     """One question. `context` is the client's own history, or None to continue the saved one.
 
     `assistant` None means the key's, or the one called `chat`. With `stream` the answer is shown while it is written.
-    It is said in the party's default dialog, or in the chat or session that is named, or in a new session. `fork` says
-    where in that chat it begins a branch; then `context` is what is before it there. A `stateless` one is said nowhere:
-    `context` is all that it continues, and nothing of it is kept but the job.
+    `place` is where it is said. `fork` says where in that chat it begins a branch; then `context` is what is before it
+    there. What is said `NOWHERE` continues its `context` alone, and nothing of it is kept but the job.
 
-    A use case that knows better gives the assistant itself, as it is for this question, and the `place`; what the
-    answer `applies` to; and that it is `unasked`: nobody said the message.
+    A use case that knows better gives the assistant itself, as it is for this question; what the answer `applies` to;
+    and that it is `unasked`: nobody said the message.
     """
 
     message: str
@@ -75,12 +74,8 @@ class Submission:
     callback_url: str | None = None
     idempotency: ports.IdempotencyKey | None = None
     stream: bool = False
-    session_id: str | None = None
-    chat_id: str | None = None
-    new_session: NewSession | None = None
+    place: Wanted = None
     fork: Fork | None = None
-    stateless: bool = False
-    place: Place | None = None
     applies: Applies | None = None
     unasked: bool = False
 
@@ -289,7 +284,7 @@ class JobService:
         return self._money.credits(account).unlimited
 
     def _draft(self, actor: Actor, party: Party, submission: Submission, assistant: Assistant, model: ChatModel) -> Job:
-        place = self._place(party, submission)
+        place = self._places.find(party, submission.channel, submission.place)
         persona = ChatMessage("system", assistant.persona)
         question = ChatMessage("user", submission.message)
         asked = structured.options(assistant.response_format)
@@ -337,18 +332,6 @@ class JobService:
             applies=submission.applies,
             unasked=submission.unasked,
         )
-
-    def _place(self, party: Party, submission: Submission) -> Place:
-        if submission.place is not None:
-            return submission.place
-        if submission.stateless:
-            return NOWHERE
-        if submission.new_session is not None:
-            return self._places.new(party, submission.channel, submission.new_session)
-        named = submission.chat_id or submission.session_id
-        if named is not None:
-            return self._places.named(party, named, submission.session_id)
-        return self._places.default(party, submission.channel)
 
 
 def _assistant(actor: Actor, submission: Submission) -> str | Assistant:

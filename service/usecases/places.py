@@ -33,10 +33,40 @@ class Place:
 NOWHERE = Place()
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A chat by its id, which is that of its session if it is the session's first; of this session if one is given."""
+
+    chat_id: str
+    session_id: str | None = None
+
+
+# What a question may say of where it belongs; None is the dialog in which its party talks that names none.
+Wanted = Place | Named | NewSession | None
+
+
+def named(session_id: str | None, chat_id: str | None) -> Named | None:
+    """What a client means that may give either id, both or neither."""
+    wanted = chat_id or session_id
+    return None if wanted is None else Named(wanted, session_id)
+
+
 class Places:
     def __init__(self, *, dialogs: ports.Dialogs, clock: ports.Clock) -> None:
         self._dialogs = dialogs
         self._clock = clock
+
+    def find(self, party: Party, channel: str, wanted: Wanted) -> Place:
+        """Where the party's question belongs. Raises NotFound, Forbidden."""
+        match wanted:
+            case Place():
+                return wanted
+            case Named(chat_id, session_id):
+                return self.at(self.chat(party, chat_id, session_id))
+            case NewSession():
+                return self.new(party, channel, wanted)
+            case None:
+                return self.default(party, channel)
 
     def default(self, party: Party, channel: str) -> Place:
         """The dialog in which a party talks that names none; it takes any number of questions at once."""
@@ -48,10 +78,6 @@ class Places:
             return _place(chat)
         dialog = self.begin(party, channel, chat_id)
         return _place(dialog.chat, opens=dialog)
-
-    def named(self, party: Party, chat_id: str, session_id: str | None = None) -> Place:
-        """A chat that the party named, or the default chat of the session of this id. Raises NotFound, Forbidden."""
-        return _place(self.chat(party, chat_id, session_id), exclusive=True)
 
     @staticmethod
     def at(chat: Chat) -> Place:

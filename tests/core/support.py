@@ -18,6 +18,7 @@ from service.domain.keys import Scope
 from service.usecases.accounts import AccountService
 from service.usecases.jobs import Submission
 from service.usecases.keys import IssuedKey, NewKey
+from service.usecases.places import named
 from service.usecases.ports import Clock, IdempotencyKey, Upstream
 from service.usecases.run import RunService
 
@@ -27,7 +28,16 @@ Calls = list[Callable[[], Any]]
 ROOT = Actor(account_id="root", role=Role.ADMIN, request_id="root-request")
 
 
-def submit(container: Container, actor: Actor, message: str = "ping", **fields: Any) -> Job:
+def submit(
+    container: Container,
+    actor: Actor,
+    message: str = "ping",
+    *,
+    session_id: str | None = None,
+    chat_id: str | None = None,
+    **fields: Any,
+) -> Job:
+    fields.setdefault("place", named(session_id, chat_id))
     return container.jobs.submit(actor, Submission(message=message, channel="api", **fields))
 
 

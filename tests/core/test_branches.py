@@ -49,7 +49,7 @@ def talk(container: Container, upstream: UpstreamControl, actor: Actor, *questio
     """An answered session; each answer is its question in capitals."""
     for question in questions:
         upstream.rule(contains=question, answer=question.upper())
-    job = ask(container, actor, questions[0], new_session=NewSession())
+    job = ask(container, actor, questions[0], place=NewSession())
     for question in questions[1:]:
         job = ask(container, actor, question, chat_id=job.chat_id)
     return job

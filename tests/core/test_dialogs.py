@@ -42,7 +42,7 @@ NEW = NewSession()
 
 def begin(container: Container, actor: Actor, message: str = "ping", **fields: object) -> Job:
     """The answered first question of a session of its own."""
-    return ask(container, actor, message, new_session=NEW, **fields)
+    return ask(container, actor, message, place=NEW, **fields)
 
 
 def said(container: Container, actor: Actor, chat_id: str | None) -> list[str]:
@@ -111,7 +111,7 @@ def test_a_refused_question_begins_nothing(
     container: Container, db: Database, new_actor: NewActor, refusal: type[ServiceError]
 ) -> None:
     actor = new_actor(0 if refusal is InsufficientTokens else 1000)
-    for fields in ({"new_session": NEW}, {}):
+    for fields in ({"place": NEW}, {}):
         with pytest.raises(refusal):
             submit(container, actor, "" if refusal is InvalidMessage else "ping", **fields)
     assert (db.sessions.count_documents({}), db.chats.count_documents({})) == (0, 0)
@@ -157,7 +157,7 @@ def test_however_a_job_ends_its_chat_takes_the_next_question(
 ) -> None:
     actor = new_actor(1_000_000)
     upstream.rule(contains="bad", status=400)
-    job = submit(container, actor, "bad", new_session=NEW)
+    job = submit(container, actor, "bad", place=NEW)
     if end == "cancelled":
         container.jobs.cancel(actor, job.id)
     elif end == "failed":
@@ -176,7 +176,7 @@ def test_a_repeated_first_question_is_one_session(
     container: Container, db: Database, new_actor: NewActor, processes: list[Container]
 ) -> None:
     actor = new_actor(1_000_000)
-    results = at_once(spread(submit, processes, 6, actor, new_session=NEW, idempotency=key(actor)))
+    results = at_once(spread(submit, processes, 6, actor, place=NEW, idempotency=key(actor)))
     assert len({job.id for job in results}) == 1
     container.run(results[0].id)
     again = {"session_id": results[0].session_id, "idempotency": key(actor, "again")}
@@ -351,4 +351,4 @@ def test_sessions_and_chats_that_cost_nothing_come_to_an_end(
         with pytest.raises(ValidationFailed) as refused:
             container.dialogs.add_chat(actor, first.session.id, "")
         assert refused.value.details == {"title": ["too_many_chats:2"]}
-    assert ask(container, anna, new_session=NewSession()).status is JobStatus.SUCCEEDED
+    assert ask(container, anna, place=NewSession()).status is JobStatus.SUCCEEDED

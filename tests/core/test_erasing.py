@@ -65,8 +65,8 @@ def test_a_deleted_session_is_gone_and_nothing_of_it_is_left_but_what_it_cost(
 ) -> None:
     actor = new_actor(1_000_000)
     upstream.rule(contains=SECRET, answer=f"the answer has {SECRET} too")
-    kept = ask(container, actor, "another one", new_session=NEW)
-    job = ask(container, actor, SECRET, new_session=NewSession(title=SECRET), metadata={"a": SECRET}, stream=True)
+    kept = ask(container, actor, "another one", place=NEW)
+    job = ask(container, actor, SECRET, place=NewSession(title=SECRET), metadata={"a": SECRET}, stream=True)
     ask(container, actor, SECRET, chat_id=job.chat_id)
     extra = container.dialogs.add_chat(actor, job.session_id or "", SECRET)
     ask(container, actor, SECRET, chat_id=extra.id)
@@ -99,7 +99,7 @@ def test_branches_go_with_their_session(
     container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
 ) -> None:
     actor = new_actor()
-    job = ask(container, actor, new_session=NEW)
+    job = ask(container, actor, place=NEW)
     db.branches.insert_one({"_id": "b", "chat_id": job.chat_id, "session_id": job.session_id, "path": []})
     container.erase.session(actor, job.session_id or "")
     assert db.branches.count_documents({}) == 0
@@ -115,7 +115,7 @@ def test_a_long_session_is_erased_in_bounded_pieces(
     monkeypatch.setattr(erase, "MESSAGES_BATCH", 3)
     monkeypatch.setattr(erase, "JOBS_BATCH", 2)
     actor = new_actor(1_000_000)
-    job = ask(container, actor, new_session=NEW)
+    job = ask(container, actor, place=NEW)
     for _ in range(5):
         ask(container, actor, chat_id=job.chat_id)
 
@@ -282,7 +282,7 @@ def test_an_erased_job_is_not_retried_and_told_of_to_nobody(
 ) -> None:
     actor = new_actor(1_000_000)
     upstream.rule(contains="bad", status=400)
-    job = ask(container, actor, "bad", new_session=NEW, callback_url="https://example.com/hook")
+    job = ask(container, actor, "bad", place=NEW, callback_url="https://example.com/hook")
     assert job.status is JobStatus.FAILED
     container.erase.session(actor, job.session_id or "")
 
@@ -300,7 +300,7 @@ def test_without_redis_streamed_answers_are_erased_when_it_is_back(
     container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor = new_actor()
-    job = ask(container, actor, SECRET, new_session=NEW, stream=True)
+    job = ask(container, actor, SECRET, place=NEW, stream=True)
     with monkeypatch.context() as away:
         away.setattr(container.erase._writer, "_best_effort", lambda call, default: default)
         container.erase.session(actor, job.session_id or "")
@@ -328,7 +328,7 @@ def test_what_a_dying_process_leaves_is_finished_by_upkeep(
         raise Died
 
     actor = new_actor()
-    job = ask(container, actor, SECRET, new_session=NEW, stream=True)
+    job = ask(container, actor, SECRET, place=NEW, stream=True)
     with monkeypatch.context() as dying:
         dying.setattr(container.erase._erasures, step, die)
         with pytest.raises(Died):
@@ -363,11 +363,11 @@ def test_sessions_of_a_track_go_together(
     actor = new_actor(1_000_000)
     track = container.tracks.create(actor, None, {"title": "track"})
     for _ in range(3):
-        ask(container, actor, new_session=NewSession(track_id=track.id))
-    kept = ask(container, actor, new_session=NEW)
+        ask(container, actor, place=NewSession(track_id=track.id))
+    kept = ask(container, actor, place=NEW)
     container.tracks.delete(actor, track.id)
     assert [row["_id"] for row in db.sessions.find()] == [kept.session_id]
-    late = ask(container, actor, new_session=NewSession(track_id=track.id))
+    late = ask(container, actor, place=NewSession(track_id=track.id))
     erased(container, db)
     erased(container, db)
     assert db.jobs.count_documents({"erased_at": None}) == 1
@@ -455,7 +455,7 @@ def test_many_deletions_keep_the_next_one_waiting_for_seconds_only(
 def test_one_that_cannot_be_erased_keeps_no_other(
     container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
 ) -> None:
-    broken, sound = (submit(container, new_actor(), new_session=NEW) for _ in range(2))
+    broken, sound = (submit(container, new_actor(), place=NEW) for _ in range(2))
     lose_worker(container, db, sound)
     for job in (broken, sound):
         container.erase._erasures.begin(container.dialogs._dialogs.session(job.session_id or ""), "x" + job.id)  # type: ignore[arg-type]
@@ -470,7 +470,7 @@ def test_a_deleted_track_takes_its_sessions_along(
 ) -> None:
     actor = new_actor(1_000_000)
     track = container.tracks.create(actor, None, {"title": "course"})
-    jobs = [ask(container, actor, SECRET, new_session=NewSession(track_id=track.id)) for _ in range(2)]
+    jobs = [ask(container, actor, SECRET, place=NewSession(track_id=track.id)) for _ in range(2)]
     kept = ask(container, actor, "hello")
     container.tracks.delete(actor, track.id)
     assert [row["_id"] for row in db.sessions.find()] == [kept.session_id]

@@ -61,7 +61,7 @@ def test_an_account_leaves_with_all_that_it_said_and_had(
     set_balance(container, actor, 1_000_000)
     upstream.rule(contains="say", answer=SECRET)
     ask(container, actor, f"say {SECRET}")
-    ask(container, actor, SECRET, new_session=NewSession(title=SECRET))
+    ask(container, actor, SECRET, place=NewSession(title=SECRET))
     ask(container, actor, SECRET, stream=True)
     queued = submit(container, actor, SECRET)
     issued = new_key(container, actor, name=SECRET)
@@ -293,7 +293,7 @@ def test_an_account_with_many_sessions_is_erased_by_one_entry(
     actor = actor_of(register(container, "ann"))
     set_balance(container, actor, 1_000_000)
     for _ in range(3):
-        job = ask(container, actor, SECRET, new_session=NewSession())
+        job = ask(container, actor, SECRET, place=NewSession())
         ask(container, actor, SECRET, chat_id=job.chat_id)
     container.farewells.leave(actor, PASSWORD)
     assert db.messages.count_documents({}) == 12 - 2

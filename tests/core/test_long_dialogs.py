@@ -111,7 +111,7 @@ def test_an_accounts_sessions_are_counted_in_the_index(
 def test_a_page_of_messages_costs_what_it_shows(
     container: Container, db: Database, owner: Actor, at: float | None
 ) -> None:
-    job = ask(container, owner, new_session=NewSession())
+    job = ask(container, owner, place=NewSession())
     many_messages(db, job.chat_id or "", ROWS)
     cursor = None if at is None else cursors.encode(int(ROWS * at))
 
@@ -124,7 +124,7 @@ def test_a_page_of_messages_costs_what_it_shows(
 
 
 def test_a_question_in_a_long_dialog_reads_none_of_it(container: Container, db: Database, owner: Actor) -> None:
-    job = ask(container, owner, new_session=NewSession())
+    job = ask(container, owner, place=NewSession())
     many_messages(db, job.chat_id or "", ROWS)
     db.sessions.update_one({"_id": job.session_id}, {"$set": {"message_count": ROWS}})
     db.chats.update_one({"_id": job.chat_id}, {"$set": {"leaf_id": f"copy-{ROWS - 1:06}"}})

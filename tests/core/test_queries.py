@@ -333,7 +333,7 @@ def use_links(container: Container, anna: Actor) -> None:
 def use_dialogs(container: Container, anna: Actor) -> None:
     dialogs, program = container.dialogs, program_of(new_key(container, anna))
     track_id = container.tracks.create(anna, None, {"title": "course"}).id
-    job = ask(container, anna, new_session=NewSession(track_id=track_id))
+    job = ask(container, anna, place=NewSession(track_id=track_id))
     session_id = job.session_id or ""
     for _ in range(A_PAGE + 1):
         ask(container, anna, chat_id=job.chat_id)
@@ -370,7 +370,7 @@ def use_dialogs(container: Container, anna: Actor) -> None:
 
 def use_erasing(container: Container, db: Database, anna: Actor) -> None:
     for track in [container.tracks.create(anna, None, {"title": "a track"}) for _ in range(2)]:
-        ask(container, anna, new_session=NewSession(track_id=track.id))
+        ask(container, anna, place=NewSession(track_id=track.id))
     container.tracks.delete(anna, track.id)
     ask(container, anna)
     container.erase.session(anna, container.jobs.page(anna, JobQuery(limit=1)).items[0].session_id or "")
@@ -380,7 +380,7 @@ def use_erasing(container: Container, db: Database, anna: Actor) -> None:
     container.upkeep()
     erasures = container.erase._erasures
     erasures.sessions_of_account(anna.account_id, A_PAGE)
-    ask(container, anna, new_session=NewSession(track_id="c"))
+    ask(container, anna, place=NewSession(track_id="c"))
     (session,) = erasures.sessions_of_track("c", A_PAGE)
     erasure = erasures.begin(session, "x")
     assert erasure is not None

@@ -50,8 +50,8 @@ def test_words_are_found_in_any_form_in_questions_and_answers(
     actor = new_actor(1_000_000)
     upstream.rule(contains="кофейн", answer="Назовите её «Прибой»")
     upstream.rule(answer="pong")
-    job = ask(container, actor, "Как назвать кофейню у моря?", new_session=NewSession())
-    ask(container, actor, "Sailing boats in winter", new_session=NewSession())
+    job = ask(container, actor, "Как назвать кофейню у моря?", place=NewSession())
+    ask(container, actor, "Sailing boats in winter", place=NewSession())
     for query in ("кофейни", "кофейня", "КОФЕЙНЮ", "море", "нет кофейня", '"кофейня', "-кофейня"):
         assert contents(container, actor, query) == ["Как назвать кофейню у моря?"], query
     assert contents(container, actor, "прибой") == ["Назовите её «Прибой»"]
@@ -106,7 +106,7 @@ def test_what_was_deleted_is_not_found_though_it_is_not_erased_yet(
     container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl
 ) -> None:
     actor = new_actor(1_000_000)
-    job = ask(container, actor, "tamarisk", new_session=NewSession())
+    job = ask(container, actor, "tamarisk", place=NewSession())
     session = container.dialogs.session(actor, job.session_id or "")
     assert container.erase._erasures.begin(session, "x") is not None
     assert db.messages.count_documents({}) == 2

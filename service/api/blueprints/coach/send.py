@@ -21,7 +21,7 @@ from service.domain.dialogs import message_id
 from service.domain.jobs import Job
 from service.domain.keys import Scope
 from service.usecases.jobs import Submission
-from service.usecases.places import NewSession
+from service.usecases.places import NewSession, named
 
 blueprint = ApiBlueprint("send", __name__, url_prefix="/api/chat/send", description="The coach")
 speaks_french(blueprint)
@@ -82,14 +82,12 @@ def send(given: dict[str, Any], *, actor: Actor) -> Response:
     month's plan, or an extra one; an unanswered one costs nothing.
     """
     tell_quota(actor, given["user_id"])
-    session_id = given["session_id"]
     submission = Submission(
         message=given["message"],
         channel=CHANNEL,
         user_id=given["user_id"],
         assistant=ASSISTANT,
-        session_id=session_id,
-        new_session=NewSession() if session_id is None else None,
+        place=named(given["session_id"], None) or NewSession(),
         metadata=given["metadata"],
         callback_url=given["callback_url"],
         idempotency=idempotency_key(actor, given),

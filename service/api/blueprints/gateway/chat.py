@@ -21,6 +21,7 @@ from service.domain.jobs import Job as DomainJob
 from service.domain.jobs import JobStatus
 from service.domain.keys import Scope
 from service.usecases.jobs import Submission
+from service.usecases.places import NOWHERE, named
 from service.usecases.ports import JobQuery
 
 blueprint = ApiBlueprint("chat", __name__, url_prefix="/api/chat", description="Questions to the model")
@@ -148,8 +149,7 @@ def _submission(question: dict[str, Any], actor: Actor) -> Submission:
         user_id=question["user_id"],
         assistant=question["assistant"],
         context=None if context is None else [ChatMessage(**item) for item in context],
-        session_id=question["session_id"],
-        chat_id=question["chat_id"],
+        place=named(question["session_id"], question["chat_id"]),
         metadata=question["metadata"],
         callback_url=question["callback_url"],
         idempotency=idempotency_key(actor, question),
@@ -165,7 +165,7 @@ def _conversation(question: dict[str, Any], actor: Actor) -> Submission:
         user_id=question["user_id"],
         assistant=question["assistant"] or CONVERSATION_ASSISTANT,
         context=before,
-        stateless=True,
+        place=NOWHERE,
         metadata=question["metadata"],
         callback_url=question["callback_url"],
         idempotency=idempotency_key(actor, question),
