@@ -60,35 +60,35 @@ class SessionView(Output):
     updated_at = Moment(required=True)
 
 
-class SentMessage(Output):
-    """A message that was said just now."""
+class Said:
+    """Fields of a message that was said just now, in whatever spelling."""
 
     id = fields.String(required=True)
+    content = fields.String(required=True)
+    created_at = Moment(required=True)
+
+
+class Placed(Said):
+    """And of one in its chat."""
+
+    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
+    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
+
+
+class SentMessage(Said, Output):
     role = UpperRole(required=True)
-    content = fields.String(required=True)
-    created_at = Moment(required=True)
 
 
-class MessageView(SentMessage):
-    """A message in its chat."""
-
-    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
-    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
+class MessageView(Placed, Output):
+    role = UpperRole(required=True)
 
 
-class LearningMessage(SnakeOutput):
-    """The same as the learning platform spells it."""
-
-    id = fields.String(required=True)
+class LearningMessage(Placed, SnakeOutput):
     role = fields.String(required=True, metadata={"enum": ["user", "assistant"]})
-    content = fields.String(required=True)
-    created_at = Moment(required=True)
-    parent_id = fields.String(required=True, allow_none=True, metadata={"description": PARENT})
-    siblings = fields.List(fields.String(), required=True, metadata={"description": SIBLINGS})
 
 
-class ChatView(Output):
-    """One of the chats of a session."""
+class ChatFields:
+    """Fields of one of the chats of a session, in whatever spelling."""
 
     id = fields.String(required=True)
     session_id = fields.String(required=True)
@@ -99,6 +99,10 @@ class ChatView(Output):
     message_count = fields.Integer(required=True)
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
+
+
+class ChatView(ChatFields, Output):
+    """One of the chats of a session."""
 
 
 class SessionWithMessages(SessionView):

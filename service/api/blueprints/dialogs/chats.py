@@ -6,12 +6,12 @@ from marshmallow import fields
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
-from service.api.dialogs import STATUSES, LearningMessage, message_bodies
-from service.api.fields import Choice, Moment, Record, SnakeInput, SnakeOutput, Text
+from service.api.dialogs import STATUSES, ChatFields, LearningMessage, message_bodies
+from service.api.fields import Choice, Record, SnakeInput, SnakeOutput, Text
 from service.api.schemas import EXAMPLE_CURSOR, EXAMPLE_ID, EXAMPLE_TIME, PAGE_ITEMS, Cursor, Id
 from service.api.state import services
 from service.domain.accounts import Actor
-from service.domain.dialogs import TITLE_MAX_CHARACTERS, ChatKind, DialogStatus
+from service.domain.dialogs import TITLE_MAX_CHARACTERS, DialogStatus
 from service.domain.keys import Scope
 
 blueprint = ApiBlueprint("chats", __name__, url_prefix="/api/chat/chats", description="Chats of a session")
@@ -29,18 +29,8 @@ EXAMPLE_CHAT: dict[str, Any] = {
 }
 
 
-class Chat(SnakeOutput):
+class Chat(ChatFields, SnakeOutput):
     EXAMPLE = EXAMPLE_CHAT
-
-    id = fields.String(required=True)
-    session_id = fields.String(required=True)
-    title = fields.String(required=True)
-    kind = fields.String(required=True, metadata={"enum": list(ChatKind)})
-    module_id = fields.String(required=True, allow_none=True, metadata={"description": "Of a module's chat."})
-    status = fields.String(required=True, metadata={"enum": list(DialogStatus)})
-    message_count = fields.Integer(required=True)
-    created_at = Moment(required=True)
-    updated_at = Moment(required=True)
 
 
 class NewChat(SnakeInput):
