@@ -1,21 +1,47 @@
 """What the bodies and replies of all `/api/ai` questions have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import fields
 
-from service.api.fields import FlatObject, SnakeInput, SnakeOutput, Text
+from service.api.auth import authenticated
+from service.api.blueprint import ApiBlueprint, Decorator, fails_with, takes_header, tells_quota
+from service.api.fields import FlatObject, Input, Output, SnakeInput, SnakeOutput, Text
 from service.api.headers import idempotency_key
 from service.api.quota import tell_quota
-from service.api.schemas import EXAMPLE_JOB_ID, Id, OwnerId
+from service.api.schemas import EXAMPLE_JOB_ID, Accepted, Id, OwnerId
 from service.domain.accounts import Actor
 from service.domain.callback_urls import URL_MAX_CHARACTERS
 from service.domain.dialogs import message_id
 from service.domain.errors import JobCancelled
 from service.domain.jobs import Job
+from service.domain.keys import Scope
 from service.usecases.asking import Line, Terms
 
-ACCEPTED = "Accepted: follow `poll_url` or `events_url`"
+_ACCEPTED = "Accepted: follow `poll_url` or `events_url`"
+
+
+def question_route(
+    blueprint: ApiBlueprint,
+    rule: str,
+    body: type[Input],
+    reply: type[Output],
+    description: str,
+    *,
+    errors: tuple[int, ...] = (402, 404, 429),
+) -> Decorator:
+    """A route whose answer the model writes: waited for at first, then as a job."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        view = blueprint.alt_response(202, schema=Accepted, description=_ACCEPTED, success=True)(view)
+        view = blueprint.response(200, reply, description=description)(view)
+        view = tells_quota(blueprint.arguments(body)(view))
+        view = fails_with(*errors)(takes_header("Prefer", "Idempotency-Key")(view))
+        view = authenticated("owner", Scope.CHAT)(view)
+        return blueprint.route(rule, methods=["POST"])(view)
+
+    return decorate
 
 
 class Question(SnakeInput):

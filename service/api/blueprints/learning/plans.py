@@ -5,9 +5,8 @@ from typing import Any
 from flask import Response, jsonify
 
 from service.api.answering import PATIENT_SECONDS, answer
-from service.api.auth import authenticated
-from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
-from service.api.blueprints.learning.asking import ACCEPTED, line, made, replied, said, terms
+from service.api.blueprint import ApiBlueprint
+from service.api.blueprints.learning.asking import line, made, question_route, replied, said, terms
 from service.api.blueprints.learning.plan_schemas import (
     FinalQuestion,
     FinalReply,
@@ -19,26 +18,17 @@ from service.api.blueprints.learning.plan_schemas import (
     WelcomeReply,
 )
 from service.api.learning import track_body
-from service.api.schemas import Accepted
 from service.api.state import services
 from service.domain.accounts import Actor
 from service.domain.briefing import COURSE_FIELDS
 from service.domain.jobs import Job
-from service.domain.keys import Scope
 from service.usecases.courses import LessonWish, PlanWish
 
 blueprint = ApiBlueprint("plans", __name__, url_prefix="/api/ai", description="Learning: plans and lessons")
 _PLAN, _LESSON, _WELCOME, _FINAL = PlanReply(), LessonReply(), WelcomeReply(), FinalReply()
 
 
-@blueprint.route("/generate-plan", methods=["POST"])
-@authenticated("owner", Scope.CHAT)
-@fails_with(402, 404, 429)
-@takes_header("Prefer", "Idempotency-Key")
-@tells_quota
-@blueprint.arguments(PlanQuestion)
-@blueprint.response(200, PlanReply, description="The plan")
-@blueprint.alt_response(202, schema=Accepted, description=ACCEPTED, success=True)
+@question_route(blueprint, "/generate-plan", PlanQuestion, PlanReply, "The plan")
 def plan(given: dict[str, Any], *, actor: Actor) -> Response:
     """Make a plan of a course
 
@@ -56,14 +46,7 @@ def plan(given: dict[str, Any], *, actor: Actor) -> Response:
     return answer(actor, submit, _PLAN, made, wait_seconds=PATIENT_SECONDS)
 
 
-@blueprint.route("/generate-lesson", methods=["POST"])
-@authenticated("owner", Scope.CHAT)
-@fails_with(402, 404, 429)
-@takes_header("Prefer", "Idempotency-Key")
-@tells_quota
-@blueprint.arguments(LessonQuestion)
-@blueprint.response(200, LessonReply, description="The lesson")
-@blueprint.alt_response(202, schema=Accepted, description=ACCEPTED, success=True)
+@question_route(blueprint, "/generate-lesson", LessonQuestion, LessonReply, "The lesson")
 def lesson(given: dict[str, Any], *, actor: Actor) -> Response:
     """Write the material of a lesson
 
@@ -80,14 +63,14 @@ def lesson(given: dict[str, Any], *, actor: Actor) -> Response:
     return answer(actor, submit, _LESSON, _lesson, wait_seconds=PATIENT_SECONDS)
 
 
-@blueprint.route("/welcome-message", methods=["POST"])
-@authenticated("owner", Scope.CHAT)
-@fails_with(402, 404, 409, 429)
-@takes_header("Prefer", "Idempotency-Key")
-@tells_quota
-@blueprint.arguments(WelcomeQuestion)
-@blueprint.response(200, WelcomeReply, description="The greeting, and where to go on")
-@blueprint.alt_response(202, schema=Accepted, description=ACCEPTED, success=True)
+@question_route(
+    blueprint,
+    "/welcome-message",
+    WelcomeQuestion,
+    WelcomeReply,
+    "The greeting, and where to go on",
+    errors=(402, 404, 409, 429),
+)
 def welcome(given: dict[str, Any], *, actor: Actor) -> Response:
     """Greet somebody at the beginning of a track
 
@@ -102,14 +85,7 @@ def welcome(given: dict[str, Any], *, actor: Actor) -> Response:
     return answer(actor, submit, _WELCOME, _welcome, wait_seconds=PATIENT_SECONDS)
 
 
-@blueprint.route("/finalize-course-plan", methods=["POST"])
-@authenticated("owner", Scope.CHAT)
-@fails_with(402, 404, 429)
-@takes_header("Prefer", "Idempotency-Key")
-@tells_quota
-@blueprint.arguments(FinalQuestion)
-@blueprint.response(200, FinalReply, description="The track with its modules")
-@blueprint.alt_response(202, schema=Accepted, description=ACCEPTED, success=True)
+@question_route(blueprint, "/finalize-course-plan", FinalQuestion, FinalReply, "The track with its modules")
 def finalize(given: dict[str, Any], *, actor: Actor) -> Response:
     """Give a track its modules
 

@@ -7,14 +7,14 @@ from marshmallow import fields
 
 from service.api.answering import PATIENT_SECONDS, answer
 from service.api.auth import authenticated
-from service.api.blueprint import ApiBlueprint, fails_with, takes_header, tells_quota
+from service.api.blueprint import ApiBlueprint, fails_with
 from service.api.blueprints.learning.asking import (
-    ACCEPTED,
     EXAMPLE_REPLIED,
     InChat,
     Question,
     Replied,
     line,
+    question_route,
     said,
     terms,
 )
@@ -29,7 +29,6 @@ from service.api.schemas import (
     EXAMPLE_TIME,
     PAGE_ITEMS,
     PAGE_MAX_ITEMS,
-    Accepted,
     Id,
 )
 from service.api.state import services
@@ -129,14 +128,14 @@ class ModuleBegun(ModuleHistory):
 _CHAT, _MODULE_REPLY = ChatReply(), ModuleReply()
 
 
-@blueprint.route("/chat-response", methods=["POST"])
-@authenticated("owner", Scope.CHAT)
-@fails_with(402, 404, 409, 429)
-@takes_header("Prefer", "Idempotency-Key")
-@tells_quota
-@blueprint.arguments(ChatRemark)
-@blueprint.response(200, ChatReply, description="The tutor's answer, and where to go on")
-@blueprint.alt_response(202, schema=Accepted, description=ACCEPTED, success=True)
+@question_route(
+    blueprint,
+    "/chat-response",
+    ChatRemark,
+    ChatReply,
+    "The tutor's answer, and where to go on",
+    errors=(402, 404, 409, 429),
+)
 def respond(given: dict[str, Any], *, actor: Actor) -> Response:
     """Talk with the tutor
 
@@ -169,14 +168,7 @@ def start(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     return {"module": module_body(talk.module), "session_id": session_id, **_history(talk)}
 
 
-@blueprint.route("/module-chat", methods=["POST"])
-@authenticated("owner", Scope.CHAT)
-@fails_with(402, 404, 409, 429)
-@takes_header("Prefer", "Idempotency-Key")
-@tells_quota
-@blueprint.arguments(ModuleRemark)
-@blueprint.response(200, ModuleReply, description="The tutor's answer")
-@blueprint.alt_response(202, schema=Accepted, description=ACCEPTED, success=True)
+@question_route(blueprint, "/module-chat", ModuleRemark, ModuleReply, "The tutor's answer", errors=(402, 404, 409, 429))
 def say(given: dict[str, Any], *, actor: Actor) -> Response:
     """Talk with the tutor in the chat of a module
 
