@@ -46,6 +46,7 @@ from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, DayLimits, Throttle
 from service.usecases.links import LinkService
+from service.usecases.offer import OfferService
 from service.usecases.owners import Owners
 from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
@@ -74,6 +75,7 @@ class Container:
     keys: KeyService
     jobs: JobService
     follow: FollowService
+    offer: OfferService
     talks: TalkService
     connections: Connections
     completions: CompletionService
@@ -164,6 +166,7 @@ def build(settings: Settings) -> Container:
             telemetry=outside.metrics,
             clock=outside.clock,
         ),
+        offer=OfferService(catalog=outside.catalog),
         talks=TalkService(
             jobs=jobs,
             places=places,

@@ -119,6 +119,7 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     ask(container, anna, context=())
     ask(container, anna, stream=True)
     container.completions.models()
+    container.offer.assistants(anna)
     jobs.append(submit(container, anna, idempotency=key(anna)))
     submit(container, anna, idempotency=key(anna))
     lose_worker(container, db, jobs[-1])

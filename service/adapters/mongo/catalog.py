@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, TypeVar, cast
@@ -28,6 +28,10 @@ class MongoCatalog:
 
     def assistant(self, assistant_id: str) -> Assistant | None:
         return self._remember(("assistant", assistant_id), lambda: _assistant(assistant_id))
+
+    def assistants(self) -> list[Assistant]:
+        """See `ports.Catalog.assistants`."""
+        return self._remember(("assistants", ""), _assistants) or []
 
     def model(self, alias: str) -> ChatModel | None:
         """The model of an alias; `default` is what the installation chose, known to the table or not."""
@@ -56,12 +60,16 @@ class MongoCatalog:
 
 
 def seed() -> None:
-    """Add the models and assistants that the service comes with, where they are missing; never change existing ones."""
+    """Add the models and assistants that the service comes with, and fields of theirs, where they are missing.
+
+    What is there is never changed: it may be an admin's.
+    """
     data = json.loads(resources.files("service.data").joinpath("catalog.json").read_text(encoding="utf-8"))
     for document, rows in ((ModelDocument, data["models"]), (AssistantDocument, data["assistants"])):
         stored = collection(document)
         for row in rows:
-            stored.update_one({"_id": row["id"]}, {"$setOnInsert": _without_id(row)}, upsert=True)
+            ours = {"$literal": {**_without_id(row), "version": 1}}
+            stored.update_one({"_id": row["id"]}, [{"$replaceWith": {"$mergeObjects": [ours, "$$ROOT"]}}], upsert=True)
 
 
 def _living_model(alias: str) -> ChatModel | None:
@@ -80,7 +88,7 @@ def _model(document_id: str, alias: str) -> ChatModel | None:
     if row is None:
         return None
     values = {
-        **_without_id(row),
+        **_known(row, ChatModel),
         "weights": PriceWeights(**row["weights"]),
         "upstream_id": row["upstream_id"] or alias,
     }
@@ -89,8 +97,22 @@ def _model(document_id: str, alias: str) -> ChatModel | None:
 
 def _assistant(assistant_id: str) -> Assistant | None:
     row = collection(AssistantDocument).find_one({"_id": assistant_id})
-    return None if row is None else Assistant(id=assistant_id, **_without_id(row))
+    return None if row is None else _to_assistant(row)
+
+
+def _assistants() -> list[Assistant]:
+    return [_to_assistant(row) for row in collection(AssistantDocument).find({}).sort("_id", 1)]
+
+
+def _to_assistant(row: Row) -> Assistant:
+    return Assistant(id=row["_id"], **_known(row, Assistant))
+
+
+def _known(row: Row, kind: type[ChatModel | Assistant]) -> Row:
+    """What is said of it here; an older version of the service must be able to read what a newer one wrote."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in row.items() if name in names}
 
 
 def _without_id(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in ("id", "_id")}
+    return {name: value for name, value in row.items() if name != "id"}

@@ -830,6 +830,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/assistants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the assistants that one may ask
+         * @description Those that answer in plain text whatever one asks by `POST /api/chat`. What is free for guests costs others tokens.
+         */
+        get: operations["assistantsListAssistants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/guest-login": {
         parameters: {
             query?: never;
@@ -2450,6 +2470,23 @@ export interface components {
             content: string;
             refusal: string | null;
             role: string;
+        };
+        Assistants: {
+            assistants: components["schemas"]["AssistantView"][];
+        };
+        AssistantView: {
+            /** @description `assistant` of `POST /api/chat`. */
+            id: string;
+            /**
+             * @description Its own language.
+             * @enum {string}
+             */
+            locale: "ru" | "en" | "fr";
+            /**
+             * @description What an answer costs the caller: the tokens that it used, one credit, or nothing.
+             * @enum {string}
+             */
+            meter: "tokens" | "credits" | "free";
         };
         AuditedEntry: {
             actorId: string;
@@ -5543,6 +5580,8 @@ export type SchemaAdminPaymentView = components['schemas']['AdminPaymentView'];
 export type SchemaAlive = components['schemas']['Alive'];
 export type SchemaAllKeys = components['schemas']['AllKeys'];
 export type SchemaAssistantMessage = components['schemas']['AssistantMessage'];
+export type SchemaAssistants = components['schemas']['Assistants'];
+export type SchemaAssistantView = components['schemas']['AssistantView'];
 export type SchemaAuditedEntry = components['schemas']['AuditedEntry'];
 export type SchemaAuditedLedger = components['schemas']['AuditedLedger'];
 export type SchemaAuditLine = components['schemas']['AuditLine'];
@@ -8734,6 +8773,52 @@ export interface operations {
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    assistantsListAssistants: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The assistants, the usual one first */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "assistants": [
+                     *         {
+                     *           "id": "chat",
+                     *           "meter": "tokens",
+                     *           "locale": "ru"
+                     *         },
+                     *         {
+                     *           "id": "coach",
+                     *           "meter": "credits",
+                     *           "locale": "fr"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Assistants"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

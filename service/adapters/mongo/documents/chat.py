@@ -111,7 +111,7 @@ class JobDocument(Stored):
 
 
 class ModelDocument(Stored):
-    """A model alias; `upstream_id` empty means the installation's default model."""
+    """A model alias; `upstream_id` empty means the installation's default model. `version` counts admins' changes."""
 
     id = StringField(primary_key=True)
     upstream_id = StringField()
@@ -123,6 +123,7 @@ class ModelDocument(Stored):
     reasoning_effort = StringField()
     shutdown_on = StringField()
     successor = StringField()
+    version = IntField()
 
     meta = {"collection": "models"}
 
@@ -137,5 +138,7 @@ class AssistantDocument(Stored):
     history_messages = IntField(required=True)
     meter = StringField(required=True)
     response_format = StringField()
+    listed = BooleanField()
+    version = IntField()
 
     meta = {"collection": "assistants"}
