@@ -19,6 +19,7 @@ from service.adapters.outages import OUTAGES
 from service.adapters.passwords import Argon2Passwords
 from service.adapters.runs import LEASE_RENEWALS, LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
+from service.bootstrap.catalog import Catalogs, connect_catalog
 from service.bootstrap.learning import connect_learning
 from service.bootstrap.outside import Outside, connect
 from service.bootstrap.paying import Paying, connect_payments
@@ -46,7 +47,6 @@ from service.usecases.jobs import ChatLimits, JobService
 from service.usecases.keys import KeyService
 from service.usecases.limits import AskLimits, DayLimits, Throttle
 from service.usecases.links import LinkService
-from service.usecases.offer import OfferService
 from service.usecases.owners import Owners
 from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
@@ -66,8 +66,8 @@ DELIVERY_LEASE_MARGIN_SECONDS = 3
 
 @dataclass(frozen=True)
 class Container:
-    """What entry points use. `run`, `deliver`, `upkeep`, `figures` and `paying.sweep` are the workers', the rest is the
-    API's."""
+    """What entry points use. `run`, `deliver`, `upkeep`, `figures`, `paying.sweep` and `catalog.watch` are the
+    workers', the rest is the API's."""
 
     settings: Settings
     accounts: AccountService
@@ -75,7 +75,7 @@ class Container:
     keys: KeyService
     jobs: JobService
     follow: FollowService
-    offer: OfferService
+    catalog: Catalogs
     talks: TalkService
     connections: Connections
     completions: CompletionService
@@ -166,7 +166,7 @@ def build(settings: Settings) -> Container:
             telemetry=outside.metrics,
             clock=outside.clock,
         ),
-        offer=OfferService(catalog=outside.catalog),
+        catalog=connect_catalog(outside, auditor=auditor),
         talks=TalkService(
             jobs=jobs,
             places=places,

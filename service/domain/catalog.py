@@ -54,3 +54,24 @@ class Assistant:
     def is_for_anybody(self) -> bool:
         """Whether a UI may offer it: it answers whatever one asks, in plain text."""
         return self.listed and self.response_format is None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model as it is stored under `id`, whatever its successor. `version` counts its changes.
+
+    `id` is the alias, but for the installation's model when the table doesn't know it: that one is described by
+    `default`.
+    """
+
+    id: str
+    model: ChatModel
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantEntry:
+    """An assistant as it is stored. `version` counts its changes."""
+
+    assistant: Assistant
+    version: int

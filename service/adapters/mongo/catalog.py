@@ -12,51 +12,62 @@ from service.adapters.mongo.connection import Row, collection
 from service.adapters.mongo.documents import AssistantDocument, ModelDocument
 from service.domain.billing import PriceWeights
 from service.domain.catalog import DEFAULT_MODEL, Assistant, ChatModel
+from service.domain.model_lives import MAX_SUCCESSIONS
 
 T = TypeVar("T")
 # How long an admin's change may take to reach every process.
 REMEMBER_SECONDS = 5.0
-MAX_SUCCESSIONS = 5
+
+
+class Memory:
+    """What one process read lately. What was not there is not remembered."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def recall(self, key: tuple[str, str], load: Callable[[], T | None]) -> T | None:
+        read_at, value = cast(tuple[float, T | None], self._read.get(key, (0.0, None)))
+        if value is None or time.monotonic() - read_at > REMEMBER_SECONDS:
+            value = load()
+            if value is not None:
+                self._read[key] = (time.monotonic(), value)
+        return value
+
+    def forget(self) -> None:
+        """Read everything anew when it is asked for."""
+        self._read.clear()
 
 
 class MongoCatalog:
     """`default_model` is the alias that the alias `default` stands for, or an id to be sent as it is."""
 
     def __init__(self, default_model: str) -> None:
-        self._default_model = default_model
-        self._remembered: dict[tuple[str, str], tuple[float, Any]] = {}
+        self.default_model = default_model
+        self.memory = Memory()
 
     def assistant(self, assistant_id: str) -> Assistant | None:
-        return self._remember(("assistant", assistant_id), lambda: _assistant(assistant_id))
+        return self.memory.recall(("assistant", assistant_id), lambda: _assistant(assistant_id))
 
     def assistants(self) -> list[Assistant]:
         """See `ports.Catalog.assistants`."""
-        return self._remember(("assistants", ""), _assistants) or []
+        return self.memory.recall(("assistants", ""), _assistants) or []
 
     def model(self, alias: str) -> ChatModel | None:
         """The model of an alias; `default` is what the installation chose, known to the table or not."""
-        return self._remember(("model", alias), lambda: self._model(alias))
+        return self.memory.recall(("model", alias), lambda: self._model(alias))
 
     def models(self) -> list[ChatModel]:
         """See `ports.Catalog.models`."""
-        aliases = {row["_id"] for row in collection(ModelDocument).find({}, {"_id": 1})} | {self._default_model}
+        aliases = {row["_id"] for row in collection(ModelDocument).find({}, {"_id": 1})} | {self.default_model}
         found = ((alias, self.model(alias)) for alias in sorted(aliases))
         return [replace(model, alias=alias) for alias, model in found if model is not None]
 
     def _model(self, alias: str) -> ChatModel | None:
-        chosen = self._default_model
+        chosen = self.default_model
         if alias not in (DEFAULT_MODEL, chosen):
             return _living_model(alias)
         # Jobs name the chosen model by its own alias, so a worker asks for that one.
         return _living_model(chosen) or _model(DEFAULT_MODEL, chosen)
-
-    def _remember(self, key: tuple[str, str], load: Callable[[], T | None]) -> T | None:
-        read_at, value = cast(tuple[float, T | None], self._remembered.get(key, (0.0, None)))
-        if value is None or time.monotonic() - read_at > REMEMBER_SECONDS:
-            value = load()
-            if value is not None:
-                self._remembered[key] = (time.monotonic(), value)
-        return value
 
 
 def seed() -> None:
@@ -85,8 +96,11 @@ def _living_model(alias: str) -> ChatModel | None:
 
 def _model(document_id: str, alias: str) -> ChatModel | None:
     row = collection(ModelDocument).find_one({"_id": document_id})
-    if row is None:
-        return None
+    return None if row is None else to_model(row, alias)
+
+
+def to_model(row: Row, alias: str) -> ChatModel:
+    """A stored model by the alias that is asked for; where it names no id of the provider's, the alias is one."""
     values = {
         **_known(row, ChatModel),
         "weights": PriceWeights(**row["weights"]),
@@ -97,14 +111,14 @@ def _model(document_id: str, alias: str) -> ChatModel | None:
 
 def _assistant(assistant_id: str) -> Assistant | None:
     row = collection(AssistantDocument).find_one({"_id": assistant_id})
-    return None if row is None else _to_assistant(row)
+    return None if row is None else to_assistant(row)
 
 
 def _assistants() -> list[Assistant]:
-    return [_to_assistant(row) for row in collection(AssistantDocument).find({}).sort("_id", 1)]
+    return [to_assistant(row) for row in collection(AssistantDocument).find({}).sort("_id", 1)]
 
 
-def _to_assistant(row: Row) -> Assistant:
+def to_assistant(row: Row) -> Assistant:
     return Assistant(id=row["_id"], **_known(row, Assistant))
 
 

@@ -8,6 +8,7 @@ from mongoengine import (
     EmbeddedDocumentField,
     EmbeddedDocumentListField,
     IntField,
+    ListField,
     LongField,
     StringField,
 )
@@ -142,3 +143,13 @@ class AssistantDocument(Stored):
     version = IntField()
 
     meta = {"collection": "assistants"}
+
+
+class ProviderModelsDocument(Stored):
+    """What the provider said last of the models that aliases stand for: whether it lists them, and when they end."""
+
+    id = StringField(primary_key=True)
+    read_at = DateTimeField(required=True)
+    models = ListField(DictField())
+
+    meta = {"collection": "provider_models"}

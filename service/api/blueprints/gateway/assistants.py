@@ -47,4 +47,4 @@ def list_assistants(*, actor: Actor) -> dict[str, Any]:
 
     Those that answer in plain text whatever one asks by `POST /api/chat`. What is free for guests costs others tokens.
     """
-    return {"assistants": services().offer.assistants(actor)}
+    return {"assistants": services().catalog.offer.assistants(actor)}
