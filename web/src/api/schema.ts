@@ -390,7 +390,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Show an account */
+        /**
+         * Show an account
+         * @description With its tokens, and the credits that it may ask for now.
+         */
         get: operations["adminUsersGetUser"];
         put?: never;
         post?: never;
@@ -5324,6 +5327,33 @@ export interface components {
             userId: string;
             username: string | null;
         };
+        UserCard: {
+            blocked: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            credits: components["schemas"]["CreditsView"];
+            currentBalance: number;
+            email: string | null;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /** @description What the API key's program calls its end user. */
+            externalId: string | null;
+            firstName: string;
+            held: number;
+            keyId: string | null;
+            lastName: string;
+            /** Format: date-time */
+            lastSeenAt: string | null;
+            /** @description The account that pays for this end user of a key, if it is linked to one. */
+            linkedUserId: string | null;
+            locale: string | null;
+            plan: string;
+            /** @enum {string} */
+            role: "guest" | "end_user" | "user" | "support" | "admin";
+            totalTokens: number;
+            userId: string;
+            username: string | null;
+        };
         Users: {
             limit: number;
             page: number;
@@ -6022,6 +6052,7 @@ export type SchemaUsage = components['schemas']['Usage'];
 export type SchemaUsageCount = components['schemas']['UsageCount'];
 export type SchemaUsageRow = components['schemas']['UsageRow'];
 export type SchemaUser = components['schemas']['User'];
+export type SchemaUserCard = components['schemas']['UserCard'];
 export type SchemaUsers = components['schemas']['Users'];
 export type SchemaVitals = components['schemas']['Vitals'];
 export type SchemaWebhook = components['schemas']['Webhook'];
@@ -7374,7 +7405,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The account and its wallet */
+            /** @description The account with all its wallets */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -7400,10 +7431,17 @@ export interface operations {
                      *       "expiresAt": null,
                      *       "externalId": null,
                      *       "keyId": null,
-                     *       "linkedUserId": null
+                     *       "linkedUserId": null,
+                     *       "credits": {
+                     *         "remaining": 7,
+                     *         "extra": 3,
+                     *         "held": 0,
+                     *         "unlimited": false,
+                     *         "periodEndsAt": "2024-01-15T10:00:00Z"
+                     *       }
                      *     }
                      */
-                    "application/json": components["schemas"]["User"];
+                    "application/json": components["schemas"]["UserCard"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -8000,9 +8038,11 @@ export interface operations {
     adminUsersListUsers: {
         parameters: {
             query?: {
+                blocked?: "true" | "false";
                 limit?: number;
                 /** @description As far as the first 10000 rows; a narrower search reaches the others. */
                 page?: number;
+                plan?: "FREE" | "BASIC" | "PREMIUM";
                 /** @description The beginning of a name or an e-mail. */
                 q?: string;
                 role?: "guest" | "end_user" | "user" | "support" | "admin";
