@@ -148,6 +148,7 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     MongoJobs().cancel_requests([again.id])
     MongoJobs().finished([again.id])
     MongoJobs().count_open(anna.account_id, 5)
+    MongoJobs().newest_open(anna.account_id, "a chat")
     MongoJobs().due(A_PAGE, silent_seconds=30)
     MongoJobs().mark_announced([again.id])
     for status in (None, JobStatus.SUCCEEDED):

@@ -1785,7 +1785,8 @@ export interface paths {
         };
         /**
          * Read a session
-         * @description Its newest messages come oldest first; `nextCursor` leads to those before them.
+         * @description Its newest messages come oldest first; `nextCursor` leads to those before them. An answer that isn't there yet is
+         *     `runningJobId`.
          */
         get: operations["sessionsGet"];
         put?: never;
@@ -3033,6 +3034,24 @@ export interface components {
              */
             web_search_options: null;
         };
+        ChatInSession: {
+            /** Format: date-time */
+            createdAt: string;
+            id: string;
+            /** @enum {string} */
+            kind: "default" | "extra" | "module";
+            messageCount: number;
+            /** @description Of a module's chat. */
+            moduleId: string | null;
+            /** @description The job that is being answered in it, if it takes one at a time. */
+            runningJobId: string | null;
+            sessionId: string;
+            /** @enum {string} */
+            status: "active" | "archived" | "completed";
+            title: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
         ChatMessages: {
             chat_id: string;
             messages: components["schemas"]["LearningMessage"][];
@@ -3096,7 +3115,7 @@ export interface components {
             tokens_used?: number;
         };
         Chats: {
-            chats: components["schemas"]["ChatView"][];
+            chats: components["schemas"]["ChatInSession"][];
             /** @description `null` on the last page. */
             nextCursor: string | null;
         };
@@ -3107,22 +3126,6 @@ export interface components {
         ChatStatusForm: {
             /** @enum {string} */
             status: "active" | "archived" | "completed";
-        };
-        ChatView: {
-            /** Format: date-time */
-            createdAt: string;
-            id: string;
-            /** @enum {string} */
-            kind: "default" | "extra" | "module";
-            messageCount: number;
-            /** @description Of a module's chat. */
-            moduleId: string | null;
-            sessionId: string;
-            /** @enum {string} */
-            status: "active" | "archived" | "completed";
-            title: string;
-            /** Format: date-time */
-            updatedAt: string;
         };
         ChoiceMade: {
             /** @enum {string} */
@@ -3604,6 +3607,8 @@ export interface components {
             assistant: string;
             /** @description Taken from the balance, in the meter's unit. */
             charged: number;
+            /** @description The chat of that session. */
+            chatId: string | null;
             /** @description The dialog with this turn. */
             context?: components["schemas"]["ContextItem"][];
             /** Format: date-time */
@@ -3637,6 +3642,8 @@ export interface components {
             result?: {
                 [key: string]: unknown;
             };
+            /** @description The session that it was asked in; null for the default dialog, and outside any. */
+            sessionId: string | null;
             /** Format: date-time */
             startedAt?: string;
             /**
@@ -3668,6 +3675,8 @@ export interface components {
             assistant: string;
             /** @description Taken from the balance, in the meter's unit. */
             charged: number;
+            /** @description The chat of that session. */
+            chatId: string | null;
             /** Format: date-time */
             createdAt: string;
             /** @description What was available right after this job: tokens; of the meter `credits` what was left of the month's and the extra credits; absent where a plan has no limit. */
@@ -3693,6 +3702,8 @@ export interface components {
              */
             meter: "tokens" | "credits" | "free";
             model: string;
+            /** @description The session that it was asked in; null for the default dialog, and outside any. */
+            sessionId: string | null;
             /** Format: date-time */
             startedAt?: string;
             /**
@@ -5006,6 +5017,8 @@ export interface components {
             lastMessage: string;
             messageCount: number;
             messages: components["schemas"]["MessageView"][];
+            /** @description The job that is being answered in the session's default chat, to be followed at `/api/chat/jobs/{jobId}/events`; null if there is none. */
+            runningJobId: string | null;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
             title: string;
@@ -5859,6 +5872,7 @@ export type SchemaCallbackSecret = components['schemas']['CallbackSecret'];
 export type SchemaChat = components['schemas']['Chat'];
 export type SchemaChatCompletion = components['schemas']['ChatCompletion'];
 export type SchemaChatCompletionRequest = components['schemas']['ChatCompletionRequest'];
+export type SchemaChatInSession = components['schemas']['ChatInSession'];
 export type SchemaChatMessages = components['schemas']['ChatMessages'];
 export type SchemaChatRemark = components['schemas']['ChatRemark'];
 export type SchemaChatRemarkForm = components['schemas']['ChatRemarkForm'];
@@ -5866,7 +5880,6 @@ export type SchemaChatReply = components['schemas']['ChatReply'];
 export type SchemaChats = components['schemas']['Chats'];
 export type SchemaChatStatus = components['schemas']['ChatStatus'];
 export type SchemaChatStatusForm = components['schemas']['ChatStatusForm'];
-export type SchemaChatView = components['schemas']['ChatView'];
 export type SchemaChoiceMade = components['schemas']['ChoiceMade'];
 export type SchemaCode = components['schemas']['Code'];
 export type SchemaCodeBatch = components['schemas']['CodeBatch'];
@@ -6323,6 +6336,8 @@ export interface operations {
                      *         {
                      *           "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *           "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "status": "succeeded",
                      *           "assistant": "chat",
                      *           "meter": "tokens",
@@ -6385,6 +6400,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -10791,6 +10808,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11157,6 +11176,8 @@ export interface operations {
                      *         {
                      *           "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *           "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "status": "succeeded",
                      *           "assistant": "chat",
                      *           "meter": "tokens",
@@ -11223,6 +11244,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11295,6 +11318,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11451,6 +11476,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11593,6 +11620,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -12052,6 +12081,7 @@ export interface operations {
                      *         "status": "active",
                      *         "createdAt": "2024-01-15T10:00:00Z",
                      *         "updatedAt": "2024-01-15T12:30:00Z",
+                     *         "runningJobId": null,
                      *         "messages": [
                      *           {
                      *             "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user",
@@ -12219,6 +12249,7 @@ export interface operations {
                      *           "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "title": "",
+                     *           "runningJobId": null,
                      *           "kind": "default",
                      *           "moduleId": null,
                      *           "status": "active",
