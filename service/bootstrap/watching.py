@@ -8,13 +8,17 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from service.adapters.ledger_watch import LedgerWatch
+from service.adapters.model_metrics import ModelLivesCollector
 from service.adapters.mongo import connection
+from service.adapters.mongo.catalog import MongoCatalog
+from service.adapters.mongo.catalog_desk import MongoCatalogDesk, MongoProviderNews
 from service.adapters.mongo.ledger_audit import MongoLedgerAudit
 from service.adapters.mongo.reports import MongoFigures
 from service.adapters.mongo.standing import MongoStanding
 from service.adapters.processes import ProcessCollector
 from service.adapters.redis.client import connect as connect_redis
 from service.adapters.standing_metrics import LedgerMetrics, StandingCollector
+from service.bootstrap.outside import SystemClock
 from service.settings import Settings
 
 # Prometheus gives up on a scrape after ten seconds by default.
@@ -45,4 +49,7 @@ def watch(settings: Settings) -> Watching:
     redis = connect_redis(settings.redis_url.get_secret_value(), timeout_seconds=REDIS_TIMEOUT_SECONDS)
     metrics = LedgerMetrics()
     standing = StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=redis)
-    return Watching((standing, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))
+    lives = ModelLivesCollector(
+        desk=MongoCatalogDesk(MongoCatalog(settings.openai_model)), news=MongoProviderNews(), clock=SystemClock()
+    )
+    return Watching((standing, lives, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))

@@ -197,6 +197,9 @@ class Jobs(Protocol):
 
     def mark_announced(self, job_ids: Sequence[str]) -> None: ...
 
+    def newest_open(self, account_id: str, chat_id: str) -> str | None:
+        """The id of the job that was accepted last of those of a chat that are not final."""
+
     def count_open(self, account_id: str, most: int) -> int:
         """How many jobs of this account are not final, counting no further than `most`."""
 
@@ -223,6 +226,9 @@ class Audit(Protocol):
 
 class Catalog(Protocol):
     def assistant(self, assistant_id: str) -> Assistant | None: ...
+
+    def assistants(self) -> list[Assistant]:
+        """All of them, by their ids in alphabetical order."""
 
     def model(self, alias: str) -> ChatModel | None: ...
 
