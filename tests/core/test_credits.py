@@ -18,6 +18,7 @@ from service.domain.plans import Credits, Plan
 from service.usecases.accounts import Registration
 from tests.core.checker import check_money
 from tests.core.conftest import Build
+from tests.core.streaming import Slow
 from tests.core.support import (
     ROOT,
     NewActor,
@@ -34,7 +35,6 @@ from tests.core.support import (
 from tests.core.support import ask as ask_anybody
 from tests.core.support import submit as submit_to_anybody
 from tests.core.test_accounts import HERE, PASSWORD, actor_of
-from tests.core.test_streaming import Slow
 
 # 100 of 100 were exact when it was last run so often: MONEY_REPETITIONS=100.
 REPETITIONS = int(os.environ.get("MONEY_REPETITIONS", "10"))
