@@ -12,7 +12,7 @@ import struct
 from service.adapters.webhook_http import WebhookHttp
 from service.domain.callback_urls import AllowedHosts, CallbackPolicy
 from service.usecases.ports import SendFailed, WebhookRequest
-from tests.core.test_callback_urls import Canary, serving
+from tests.core.callback_urls.support import Canary, serving
 
 ADDRESS = "169.254.169.254"
 HOSTS = (

@@ -25,6 +25,7 @@ from service.usecases import erase
 from service.usecases.places import NewSession
 from service.usecases.ports import UserQuery
 from tests.core.checker import check_money
+from tests.core.erasing import everything, long_ago
 from tests.core.paying import start
 from tests.core.support import (
     ROOT,
@@ -38,7 +39,6 @@ from tests.core.support import (
     submit,
 )
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, recognised, register
-from tests.core.test_erasing import everything, long_ago
 
 SECRET = "tamarisk"
 
