@@ -68,3 +68,10 @@ def test_a_dashboard_can_be_provisioned(path: Path):
 
 def test_there_is_a_dashboard_of_each_subject():
     assert [path.stem for path in DASHBOARDS] == ["clients", "money", "queue", "service"]
+
+
+@pytest.mark.parametrize("field", ["status", "code"])
+def test_fields_that_are_numbers_of_some_lines_and_words_of_others_lose_none(field: str):
+    """Else Elasticsearch takes the type of what came first, and refuses whole lines of the other."""
+    template = json.loads((REPOSITORY / "deploy/elk/index-template.json").read_text(encoding="utf-8"))["template"]
+    assert template["mappings"]["properties"][field] == {"type": "keyword"}
