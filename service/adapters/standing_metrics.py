@@ -5,6 +5,7 @@ A source that is away leaves its metrics out, so that no old figure is taken for
 `exporter_source_up`.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 import structlog
@@ -14,9 +15,11 @@ from pymongo.errors import PyMongoError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from service.adapters.mongo.ledger_audit import Checked
 from service.adapters.mongo.reports import MongoFigures
 from service.adapters.mongo.standing import MongoStanding
 from service.adapters.redis.breaker import KEY as BREAKER_KEY
+from service.domain.billing import Unit
 
 log = structlog.get_logger(__name__)
 
@@ -101,26 +104,51 @@ class LedgerMetrics(Collector):
     """What the walk over all wallets has found so far."""
 
     def __init__(self) -> None:
-        self._drifts: dict[str, int] = {}
-        self._checked = 0
+        self._started_at = time.time()
         self._finished_at: float | None = None
+        self._wrong: dict[str, Checked] = {}
+        self._checked = dict.fromkeys(Unit, 0)
+        # Of this walk, and how many wallets the last whole one came by.
+        self._still_wrong: set[str] = set()
+        self._came_by = dict.fromkeys(Unit, 0)
+        self._wallets: dict[Unit, int] = {}
 
-    def found(self, wallet_id: str, drift: int, *, right: bool) -> None:
-        self._checked += 1
-        if right:
-            self._drifts.pop(wallet_id, None)
-        else:
-            self._drifts[wallet_id] = drift
+    def found(self, wallet: Checked) -> bool:
+        """Whether it is wrong and was not before."""
+        self._checked[wallet.unit] += 1
+        self._came_by[wallet.unit] += 1
+        if wallet.right:
+            self._wrong.pop(wallet.wallet_id, None)
+            return False
+        self._still_wrong.add(wallet.wallet_id)
+        is_new = wallet.wallet_id not in self._wrong
+        self._wrong[wallet.wallet_id] = wallet
+        return is_new
 
     def finished(self, timestamp: float) -> None:
-        """All wallets have been looked at once more."""
-        self._finished_at = timestamp
+        """All wallets have been looked at once more; those that were not there any more are not wrong."""
+        self._wrong = {name: wallet for name, wallet in self._wrong.items() if name in self._still_wrong}
+        self._wallets, self._finished_at = self._came_by, timestamp
+        self._still_wrong, self._came_by = set(), dict.fromkeys(Unit, 0)
 
     def collect(self) -> Iterator[Metric]:
-        drift = sum(self._drifts.values())
-        yield GaugeMetricFamily("ledger_drift", "By how much wallets differ from their ledgers; must be 0", drift)
-        yield GaugeMetricFamily("ledger_wallets_wrong", "Wallets that differ; must be 0", len(self._drifts))
-        yield CounterMetricFamily("ledger_wallets_checked", "Wallets that were compared", self._checked)
+        # As it is at one moment: the walk goes on in another thread.
+        all_wrong = tuple(self._wrong.values())
+        drift = GaugeMetricFamily("ledger_drift", "By how much wallets differ from their ledgers", labels=("unit",))
+        wrong = GaugeMetricFamily("ledger_wallets_wrong", "Wallets that differ from their ledgers", labels=("unit",))
+        checked = CounterMetricFamily("ledger_wallets_checked", "Wallets that were compared", labels=("unit",))
+        for unit in Unit:
+            drifts = [wallet.drift for wallet in all_wrong if wallet.unit is unit]
+            drift.add_metric((unit,), sum(drifts))
+            wrong.add_metric((unit,), len(drifts))
+            checked.add_metric((unit,), self._checked[unit])
+        yield from (drift, wrong, checked)
+        began = "When this process began to walk over all wallets"
+        yield GaugeMetricFamily("ledger_watch_started_timestamp_seconds", began, self._started_at)
         if self._finished_at is not None:
             name, text = "ledger_check_timestamp_seconds", "When the last walk over all wallets was complete"
             yield GaugeMetricFamily(name, text, self._finished_at)
+            wallets = GaugeMetricFamily("ledger_wallets", "Wallets that the last whole walk came by", labels=("unit",))
+            for unit, count in self._wallets.items():
+                wallets.add_metric((unit,), count)
+            yield wallets
