@@ -8,6 +8,7 @@ A source that is away leaves its metrics out, so that no old figure is taken for
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import pymongo
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -27,14 +28,19 @@ QUEUES = ("chat", "webhooks", "upkeep")
 # Where Kombu keeps what a worker has taken and not acknowledged yet.
 UNACKED = "unacked_index"
 UPKEEP_LEASE = "upkeep"
+# All questions of a scrape together: Prometheus gives up after eight seconds, and Redis may take two.
+MONGODB_SECONDS = 5
 Source = Callable[[], list[Metric]]
 
 
 class StandingCollector(Collector):
-    def __init__(self, *, standing: MongoStanding, figures: MongoFigures, redis: "Redis[bytes]") -> None:
+    def __init__(
+        self, *, standing: MongoStanding, figures: MongoFigures, redis: "Redis[bytes]", queue_limit: int
+    ) -> None:
         self._standing = standing
         self._figures = figures
         self._redis = redis
+        self._queue_limit = queue_limit
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("exporter_source_up", "Whether a source answers", labels=("source",))
@@ -48,9 +54,14 @@ class StandingCollector(Collector):
             up.add_metric((name,), bool(metrics))
             yield from metrics
         yield up
+        yield GaugeMetricFamily(
+            "queue_limit_messages", "With so many messages for chat no new questions are taken", self._queue_limit
+        )
 
     def _of_mongodb(self) -> list[Metric]:
-        return [*self._jobs(), *self._deliveries(), *self._latest_figures(), self._open_payments(), self._upkeep()]
+        with pymongo.timeout(MONGODB_SECONDS):
+            work = [*self._jobs(), *self._deliveries(), *self._erasures(), self._upkeep()]
+            return [*work, *self._latest_figures(), *self._payments()]
 
     def _jobs(self) -> Iterator[Metric]:
         count = GaugeMetricFamily("chat_jobs_open", "Jobs that are not final; each holds tokens", labels=("status",))
@@ -78,11 +89,21 @@ class StandingCollector(Collector):
         measured = figures.measured_at.timestamp()
         yield GaugeMetricFamily("figures_measured_timestamp_seconds", "When balances were measured", measured)
 
-    def _open_payments(self) -> Metric:
-        metric = GaugeMetricFamily("payments_open", "Payments that are not settled", labels=("status",))
-        for status, count in self._standing.open_payments().items():
-            metric.add_metric((status,), count)
-        return metric
+    def _payments(self) -> Iterator[Metric]:
+        count = GaugeMetricFamily("payments_open", "Payments that are not settled", labels=("status",))
+        for status, number in self._standing.open_payments().items():
+            count.add_metric((status,), number)
+        yield count
+        overdue, refund = self._standing.overdue_payment_seconds(), self._standing.oldest_refund_seconds()
+        yield GaugeMetricFamily("payments_overdue_seconds", "For how long nobody asked about a due payment", overdue)
+        yield GaugeMetricFamily("payments_oldest_refund_seconds", "For how long the oldest refund is open", refund)
+        loss = self._standing.loss_tokens()
+        yield CounterMetricFamily("operator_loss_tokens", "Tokens used beyond a hold, which nobody paid for", loss)
+
+    def _erasures(self) -> Iterator[Metric]:
+        waiting, oldest = self._standing.erasures()
+        yield GaugeMetricFamily("erasures_open", "Deleted sessions, tracks, accounts that are being erased", waiting)
+        yield GaugeMetricFamily("erasures_oldest_seconds", "For how long the oldest has been deleted", oldest)
 
     def _upkeep(self) -> Metric:
         idle = self._standing.idle_seconds(UPKEEP_LEASE)

@@ -44,5 +44,7 @@ def watch(settings: Settings) -> Watching:
     connection.connect(uri, timeout_seconds=settings.mongodb_timeout_seconds)
     redis = connect_redis(settings.redis_url.get_secret_value(), timeout_seconds=REDIS_TIMEOUT_SECONDS)
     metrics = LedgerMetrics()
-    standing = StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=redis)
+    standing = StandingCollector(
+        standing=MongoStanding(), figures=MongoFigures(), redis=redis, queue_limit=settings.max_queue_length
+    )
     return Watching((standing, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))

@@ -198,6 +198,10 @@ def use_standing(db: Database) -> None:
     standing.waiting_deliveries()
     standing.overdue_delivery_seconds()
     standing.open_payments()
+    standing.overdue_payment_seconds()
+    standing.oldest_refund_seconds()
+    standing.erasures()
+    standing.loss_tokens()
     standing.idle_seconds("upkeep")
     # One that seems to be wrong is looked at more closely.
     rewrite = db.wallets.update_many

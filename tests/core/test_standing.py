@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
-from devstack.servers import RedisServer
+from devstack.servers import MongoServer, RedisServer
 from devstack.upstream_control import UpstreamControl
-from service.adapters import ledger_watch
+from service.adapters import ledger_watch, standing_metrics
 from service.adapters.ledger_watch import LedgerWatch
 from service.adapters.mongo.ledger_audit import MOST_TOGETHER, Checked, MongoLedgerAudit, Place
 from service.adapters.mongo.reports import MongoFigures
@@ -23,7 +23,8 @@ from service.adapters.redis.client import BestEffort, connect
 from service.adapters.standing_metrics import LedgerMetrics, StandingCollector
 from service.bootstrap import Container
 from service.domain.accounts import Actor
-from service.domain.billing import Unit
+from service.domain.billing import LOSS_ACCOUNT_ID, Unit
+from service.domain.payments import PaymentStatus
 from tests.core.queries import RECORDER
 from tests.core.support import NewActor, ask, at_once, submit
 
@@ -31,7 +32,9 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 
 def collector(redis_url: str) -> StandingCollector:
-    return StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=connect(redis_url))
+    return StandingCollector(
+        standing=MongoStanding(), figures=MongoFigures(), redis=connect(redis_url), queue_limit=1000
+    )
 
 
 def values(found: StandingCollector | LedgerMetrics) -> dict[str, float]:
@@ -54,8 +57,11 @@ def test_an_empty_installation_has_zeros(db: Database, redis: RedisServer) -> No
         "webhooks_overdue_seconds",
     )
     zeros += ("queue_messages{chat}", "queue_unacked", "upstream_refusing", "payments_open{pending}")
+    zeros += ("payments_overdue_seconds", "payments_oldest_refund_seconds", "operator_loss_tokens_total")
+    zeros += ("erasures_open", "erasures_oldest_seconds")
     assert {name: found[name] for name in zeros} == dict.fromkeys(zeros, 0)
     assert (found["exporter_source_up{mongodb}"], found["exporter_source_up{redis}"]) == (1, 1)
+    assert found["queue_limit_messages"] == 1000
     assert "active_users" not in found, "not measured yet"
 
 
@@ -107,11 +113,72 @@ def test_figures_upkeep_and_the_breaker(
     assert 50 <= values(collector(redis.uri))["upkeep_idle_seconds"] < 80
 
 
+def test_deletions_that_are_not_done_have_an_age_however_often_they_were_tried(
+    container: Container, db: Database, new_actor: NewActor, redis: RedisServer
+) -> None:
+    stuck, fresh = new_actor().account_id, new_actor().account_id
+    for account_id in (stuck, fresh):
+        container.erase.account(account_id)
+    now = datetime.now(UTC)
+    tried = {"created_at": now - timedelta(hours=2), "next_at": now + timedelta(seconds=5)}
+    assert db.erasures.update_one({"subject_id": stuck}, {"$set": tried}).modified_count == 1
+    found = values(collector(redis.uri))
+    assert found["erasures_open"] == 2
+    assert 7200 <= found["erasures_oldest_seconds"] < 7260
+
+
+def test_payments_are_overdue_since_nobody_asked_and_refunds_since_they_were_requested(
+    db: Database, redis: RedisServer
+) -> None:
+    now = datetime.now(UTC)
+    ages = [(PaymentStatus.PENDING, -60, None), (PaymentStatus.PENDING, 300, None), (PaymentStatus.CANCELLED, 40, None)]
+    ages += [(PaymentStatus.REFUNDING, 20, 5000), (PaymentStatus.REFUNDED, None, 9000)]
+    for number, (status, overdue, refund) in enumerate(ages):
+        row: dict[str, Any] = {"_id": str(number), "status": status.value, "created_at": now - timedelta(days=9)}
+        if overdue is not None:
+            row["next_check_at"] = now - timedelta(seconds=overdue)
+        if refund is not None:
+            row["refund"] = {"requested_at": now - timedelta(seconds=refund)}
+        db.payments.insert_one(row)
+    found = values(collector(redis.uri))
+    assert 300 <= found["payments_overdue_seconds"] < 330
+    assert 5000 <= found["payments_oldest_refund_seconds"] < 5030
+    assert (found["payments_open{pending}"], found["payments_open{refunding}"]) == (2, 1)
+
+
+def test_what_nobody_paid_for_is_counted(
+    container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, redis: RedisServer
+) -> None:
+    upstream.rule(answer="pong", usage={"prompt_tokens": 10, "completion_tokens": 90_000, "total_tokens": 90_010})
+    job = ask(container, new_actor())
+    lost = values(collector(redis.uri))["operator_loss_tokens_total"]
+    assert lost == db.wallets.find_one({"_id": LOSS_ACCOUNT_ID})["available"] > 0
+    assert job.charged > 0
+
+
+def test_a_database_that_hangs_counts_as_away_before_prometheus_gives_up(
+    db: Database, mongo: MongoServer, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing_metrics, "MONGODB_SECONDS", 0.3)
+    looking = collector(redis.uri)
+    values(looking)
+    mongo.pause()
+    try:
+        began = time.monotonic()
+        found = values(looking)
+        took = time.monotonic() - began
+    finally:
+        mongo.resume()
+    assert (found["exporter_source_up{mongodb}"], found["exporter_source_up{redis}"]) == (0, 1)
+    assert "chat_jobs_open{queued}" not in found
+    assert took < 3, "less than what any one question may take"
+
+
 def test_a_source_that_is_away_leaves_its_metrics_out(db: Database) -> None:
     found = values(collector(NOWHERE))
     assert (found["exporter_source_up{mongodb}"], found["exporter_source_up{redis}"]) == (1, 0)
     assert "chat_jobs_open{queued}" in found
-    assert not [name for name in found if name.startswith(("queue_", "upstream_"))]
+    assert not [name for name in found if name.startswith(("queue_messages", "queue_unacked", "upstream_"))]
 
 
 def wrong(metrics: LedgerMetrics) -> tuple[float, float]:
