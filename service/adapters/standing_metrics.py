@@ -60,7 +60,7 @@ class StandingCollector(Collector):
 
     def _of_mongodb(self) -> list[Metric]:
         with pymongo.timeout(MONGODB_SECONDS):
-            work = [*self._jobs(), *self._deliveries(), *self._erasures(), self._upkeep()]
+            work = [*self._jobs(), *self._deliveries(), *self._erasures(), *self._upkeep()]
             return [*work, *self._latest_figures(), *self._payments()]
 
     def _jobs(self) -> Iterator[Metric]:
@@ -105,9 +105,11 @@ class StandingCollector(Collector):
         yield GaugeMetricFamily("erasures_open", "Deleted sessions, tracks, accounts that are being erased", waiting)
         yield GaugeMetricFamily("erasures_oldest_seconds", "For how long the oldest has been deleted", oldest)
 
-    def _upkeep(self) -> Metric:
+    def _upkeep(self) -> Iterator[Metric]:
+        """Not there before anybody ever did it."""
         idle = self._standing.idle_seconds(UPKEEP_LEASE)
-        return GaugeMetricFamily("upkeep_idle_seconds", "For how long nobody has looked after what was lost", idle)
+        if idle is not None:
+            yield GaugeMetricFamily("upkeep_idle_seconds", "For how long nobody has looked after what was lost", idle)
 
     def _of_redis(self) -> list[Metric]:
         length = GaugeMetricFamily("queue_messages", "Messages that wait for a worker", labels=("queue",))

@@ -63,6 +63,7 @@ def test_an_empty_installation_has_zeros(db: Database, redis: RedisServer) -> No
     assert (found["exporter_source_up{mongodb}"], found["exporter_source_up{redis}"]) == (1, 1)
     assert found["queue_limit_messages"] == 1000
     assert "active_users" not in found, "not measured yet"
+    assert "upkeep_idle_seconds" not in found, "nobody did it yet"
 
 
 def test_jobs_that_wait_are_counted_and_the_oldest_has_an_age(

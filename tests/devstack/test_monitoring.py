@@ -40,7 +40,8 @@ def test_the_configuration_and_the_rules_are_right():
 
 def test_each_alert_fires_when_it_should_and_none_on_a_healthy_service():
     tested = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
-    assert [test["name"] for test in tested] == [*(alert["alert"] for alert in ALERTS), "healthy"]
+    names = dict.fromkeys(test["name"].partition(":")[0] for test in tested)
+    assert list(names) == [*(alert["alert"] for alert in ALERTS), "healthy"]
     promtool("test", "rules", "alerts_test.yml")
 
 

@@ -101,14 +101,14 @@ class MongoStanding:
         row = self._wallets.find_one({"_id": LOSS_ACCOUNT_ID}, {"available": 1})
         return int(row["available"]) if row else 0
 
-    def idle_seconds(self, lease: str) -> float:
-        """For how long nobody has held a lease: 0 while somebody does."""
+    def idle_seconds(self, lease: str) -> float | None:
+        """For how long nobody has held a lease: 0 while somebody does; None if nobody ever did."""
         pipeline: list[Row] = [
             {"$match": {"_id": lease}},
             {"$project": {"age": {"$subtract": ["$$NOW", "$until"]}}},
         ]
         rows = list(self._leases.aggregate(pipeline))
-        return max(0.0, rows[0]["age"] / 1000) if rows else 0.0
+        return max(0.0, rows[0]["age"] / 1000) if rows else None
 
     def _oldest(self, rows: Any, criteria: Row, order: Row, since: str) -> float:
         age = {"$subtract": ["$$NOW", since]}
