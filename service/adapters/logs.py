@@ -21,6 +21,7 @@ _KEY = re.compile(r"tm_[A-Za-z0-9_-]{20,}")
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 # The same where it has no such form, as in an address that somebody got wrong.
 _IN_QUERY = re.compile(r"(?i)([?&](?:[a-z_]*token|[a-z_]*key|password|code|secret)=)[^&\s\"'\\]+")
+_QUERY = re.compile(r"\?[^\s\"']+")
 
 uncaught = logging.getLogger("uncaught")
 
@@ -68,7 +69,7 @@ def configure(level: str, service_name: str) -> None:
         "pymongo",
     ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # The web server's own, of requests that it can't even read; its handlers are not ours.
+    # The web server's own, of requests that it can't even read.
     logging.getLogger("gunicorn.error").addFilter(_Masked())
     structlog.configure(
         processors=[
@@ -92,10 +93,10 @@ def _masked_line(_logger: object, _method: str, line: Any) -> str:
 
 
 class _Masked(logging.Filter):
-    """For loggers whose lines go elsewhere."""
+    """Of requests as they came: what is in a query string is nobody's business, say what somebody searched for."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = masked(record.getMessage()), ()
+        record.msg, record.args = _QUERY.sub("?***", masked(record.getMessage())), ()
         return True
 
 

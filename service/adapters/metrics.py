@@ -58,11 +58,12 @@ CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 
 
 class Metrics:
-    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
-        """`route` is the template, so that labels stay few."""
+    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int | None) -> None:
+        """`route` is the template, so that labels stay few; None for a stream, of which nobody knows the size yet."""
         REQUESTS.labels(method, route, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
-        RESPONSE_BYTES.labels(route).observe(response_bytes)
+        if response_bytes is not None:
+            RESPONSE_BYTES.labels(route).observe(response_bytes)
 
     def bot_reply(self, outcome: str) -> None:
         """`queued`, `running`, `done`, or the code of an error."""

@@ -88,7 +88,7 @@ class TracedMetrics(Metrics):
     def __init__(self, spans: Spans) -> None:
         self._spans = spans
 
-    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
+    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int | None) -> None:
         super().http_request(method, route, status, seconds, response_bytes)
         attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
         self._spans.request(_bound("request_id"), f"{method} {route}", seconds, attributes)

@@ -69,6 +69,14 @@ for secret in {secrets!r}:
         assert not [secret for secret in secrets if secret.rpartition("=")[2] in text]
 
 
+def test_the_web_server_says_no_query_strings() -> None:
+    code = """
+logging.getLogger("gunicorn.error").warning("Invalid request line 'GET /api/search?q=my%20illness&page=2 HTTP/9'")
+"""
+    (line,) = written(code)
+    assert line["message"] == "Invalid request line 'GET /api/search?*** HTTP/9'"
+
+
 def test_a_wrong_setting_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET_KEY", "short")
     for module in ("service.exporter", "workers.app"):
