@@ -43,6 +43,13 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
 
 
+def on_starting(_server: Any) -> None:
+    """Forget the gauges of workers of an earlier master, which was killed."""
+    from service.adapters import processes
+
+    processes.forget_dead_gauges()
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Forget the gauges of a worker that is gone."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 
 def main() -> int:
+    # Twice: what is wrong with a setting is a line as well.
+    logs.configure("INFO", "exporter")
     settings = Settings()
     logs.configure(settings.log_level, "exporter")
     processes.register("exporter", alone=True)

@@ -15,14 +15,16 @@ from service.settings import Settings
 if vars(kombu.utils.functional)["sleep"] is not time.sleep:
     raise RuntimeError("gevent came after Celery (see workers/__main__.py); start workers with: python -m workers")
 
+# Which of Celery's programs this is: Flower and beat load the application too.
+PART = "scheduler" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
+# Now already: what is wrong with a setting is a line as well.
+logs.configure("INFO", PART)
 settings = Settings()
 app = worker_app(
     settings.redis_url.get_secret_value(), settings.upkeep_interval_seconds, settings.payment_sweep_seconds
 )
 app.conf.imports = ("workers.tasks",)
 
-# Which of Celery's programs this is: Flower and beat load the application too.
-PART = "scheduler" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
 processes.register(PART)
 # Now already: Celery has warnings before it asks for logging, and Flower never asks.
 logs.configure(settings.log_level, PART)

@@ -27,10 +27,12 @@ class LedgerWatch:
         self._audit = audit
         self._metrics = metrics
         self._pause_seconds = pause_seconds
-        self._wrong: set[str] = set()
 
     def run(self, ended: threading.Event) -> None:
-        """Until `ended` is set; an outage of the database is waited out, and the walk goes on where it was."""
+        """Until `ended` is set; an outage of the database is waited out, and the walk goes on where it was.
+
+        Nothing else ends it either: nobody would notice.
+        """
         place = Place()
         while not ended.is_set():
             started = time.monotonic()
@@ -38,6 +40,10 @@ class LedgerWatch:
                 following = self.step(place)
             except PyMongoError as error:
                 log.warning("ledger can't be checked", reason=type(error).__name__)
+                ended.wait(OUTAGE_SECONDS)
+                continue
+            except Exception:
+                log.exception("watching the ledger broke", after=place.after)
                 ended.wait(OUTAGE_SECONDS)
                 continue
             took = time.monotonic() - started
@@ -48,11 +54,7 @@ class LedgerWatch:
         """Compare the next wallets; where to go on, or None at the end."""
         checked, following = self._audit.check(place, BATCH)
         for wallet in checked:
-            self._metrics.found(wallet.wallet_id, wallet.drift, right=wallet.right)
-            if wallet.right:
-                self._wrong.discard(wallet.wallet_id)
-            elif wallet.wallet_id not in self._wrong:
-                self._wrong.add(wallet.wallet_id)
+            if self._metrics.found(wallet):
                 # Once per wallet: the alarm stays on by the metric.
                 log.error("a wallet is not the sum of its ledger", wallet_id=wallet.wallet_id, drift=wallet.drift)
         if following is None:

@@ -7,15 +7,23 @@ request bodies or query strings.
 import logging
 import re
 import sys
+import threading
+from types import TracebackType
 from typing import Any, cast
 
 import ecs_logging
+import gevent.hub
 import structlog
 
 # An API key may be part of a path, and a path part of what a library says.
 _KEY = re.compile(r"tm_[A-Za-z0-9_-]{20,}")
 # Nor what a browser puts into the address of a WebSocket, or a client into a header that is broken.
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# The same where it has no such form, as in an address that somebody got wrong.
+_IN_QUERY = re.compile(r"(?i)([?&](?:[a-z_]*token|[a-z_]*key|password|code|secret)=)[^&\s\"'\\]+")
+_QUERY = re.compile(r"\?[^\s\"']+")
+
+uncaught = logging.getLogger("uncaught")
 
 
 def handler(service_name: str) -> logging.Handler:
@@ -25,6 +33,7 @@ def handler(service_name: str) -> logging.Handler:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.contextvars.merge_contextvars],
             processors=[
+                _of_record,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _named(service_name),
@@ -37,11 +46,18 @@ def handler(service_name: str) -> logging.Handler:
 
 
 def configure(level: str, service_name: str) -> None:
-    """Set up the process's logging once. `service_name` is the part, as for `handler`."""
+    """Set up the process's logging, before and after the level is known. `service_name` is the part, as for `handler`.
+
+    What nobody catches, in whichever thread or greenlet, becomes a line too.
+    """
     root = logging.getLogger()
     root.handlers[:] = [handler(service_name)]
     root.setLevel(level)
     logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    # It would be printed.
+    gevent.hub.Hub.print_exception = _uncaught_in_greenlet
     # These libraries log every request with its URL, or every task with its arguments.
     for chatty in (
         "httpx2",
@@ -53,7 +69,7 @@ def configure(level: str, service_name: str) -> None:
         "pymongo",
     ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # The web server's own, of requests that it can't even read; its handlers are not ours.
+    # The web server's own, of requests that it can't even read.
     logging.getLogger("gunicorn.error").addFilter(_Masked())
     structlog.configure(
         processors=[
@@ -69,7 +85,7 @@ def configure(level: str, service_name: str) -> None:
 
 def masked(text: str) -> str:
     """The text without API keys and tokens."""
-    return _TOKEN.sub("eyJ***", _KEY.sub("tm_***", text))
+    return _IN_QUERY.sub(r"\1***", _TOKEN.sub("eyJ***", _KEY.sub("tm_***", text)))
 
 
 def _masked_line(_logger: object, _method: str, line: Any) -> str:
@@ -77,11 +93,35 @@ def _masked_line(_logger: object, _method: str, line: Any) -> str:
 
 
 class _Masked(logging.Filter):
-    """For loggers whose lines go elsewhere."""
+    """Of requests as they came: what is in a query string is nobody's business, say what somebody searched for."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = masked(record.getMessage()), ()
+        record.msg, record.args = _QUERY.sub("?***", masked(record.getMessage())), ()
         return True
+
+
+def _of_record(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Who says it, and how bad it is: `exception` is the name of a method, not of a level."""
+    record: logging.LogRecord = event["_record"]
+    event["log.logger"], event["log.level"] = record.name, record.levelname.lower()
+    return event
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    uncaught.critical("process broke", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(details: threading.ExceptHookArgs) -> None:
+    if details.exc_value is None or issubclass(details.exc_type, SystemExit):
+        return
+    uncaught.error("thread broke", exc_info=(details.exc_type, details.exc_value, details.exc_traceback))
+
+
+def _uncaught_in_greenlet(_hub: object, _context: object, kind: Any, error: Any, trace: Any) -> None:
+    uncaught.error("greenlet broke", exc_info=(kind, error, trace))
 
 
 def _named(service_name: str) -> structlog.types.Processor:

@@ -22,6 +22,8 @@ from service.domain.jobs import Job
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 # A receiver that was away is tried for a day.
 _LAGS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 86_400)
+# A page that somebody leaves open.
+_LIVES = (1, 10, 60, 600, 3600, 14_400, 86_400)
 _BYTES = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 REQUESTS = Counter("http_requests_total", "Answered requests", ("method", "route", "status"))
@@ -41,6 +43,7 @@ FIRST_SHOWN_SECONDS = Histogram(
 )
 STREAMS_OPEN = Gauge("chat_streams_open", "Clients that follow a job's events", multiprocess_mode="livesum")
 SOCKETS_OPEN = Gauge("sockets_open", "WebSockets that are open", multiprocess_mode="livesum")
+SOCKET_SECONDS = Histogram("socket_seconds", "How long a WebSocket was open", ("route",), buckets=_LIVES)
 CONNECTIONS_REFUSED = Counter("connections_refused_total", "Connections beyond somebody's limit", ("by",))
 BOT_REPLIES = Counter("bot_replies_total", "Answers of the bot profile, all of which are HTTP 200", ("outcome",))
 LINKS = Counter("account_links_total", "Links of bots' users to accounts, made, ended and refused", ("outcome",))
@@ -55,11 +58,12 @@ CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 
 
 class Metrics:
-    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
-        """`route` is the template, so that labels stay few."""
+    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int | None) -> None:
+        """`route` is the template, so that labels stay few; None for a stream, of which nobody knows the size yet."""
         REQUESTS.labels(method, route, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
-        RESPONSE_BYTES.labels(route).observe(response_bytes)
+        if response_bytes is not None:
+            RESPONSE_BYTES.labels(route).observe(response_bytes)
 
     def bot_reply(self, outcome: str) -> None:
         """`queued`, `running`, `done`, or the code of an error."""
@@ -89,6 +93,10 @@ class Metrics:
 
     def sockets_open(self, change: int) -> None:
         SOCKETS_OPEN.inc(change)
+
+    def socket_closed(self, route: str, seconds: float) -> None:
+        """`route` is the template, as for requests."""
+        SOCKET_SECONDS.labels(route).observe(seconds)
 
     def webhook_delivery(self, outcome: str) -> None:
         DELIVERIES.labels(outcome).inc()

@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 _PROC = Path("/proc")
 _PREFIX = "process-"
 _LABELS = ("part", "pid")
+# As prometheus_client calls its files.
+_LIVE_GAUGES = "gauge_live"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,19 @@ class ProcessCollector(Collector):
             memory.add_metric(labels, usage.memory_bytes)
             files.add_metric(labels, usage.open_files)
         yield from (cpu, memory, files)
+
+
+def forget_dead_gauges() -> None:
+    """Take away what processes that are gone counted as open: sockets and streams.
+
+    For whoever starts the processes, before it does: in a container that was restarted the next one has the same id,
+    and would go on counting where the dead one was. What was counted up stays, so that it never goes down.
+    """
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for gauges in Path(directory).glob(f"{_LIVE_GAUGES}*_*.db") if directory else ():
+        pid = int(gauges.stem.rpartition("_")[2])
+        if pid == os.getpid() or _stat(pid) is None:
+            gauges.unlink(missing_ok=True)
 
 
 def resident_bytes(pid: int) -> int:

@@ -30,10 +30,15 @@ class Spans:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
         self._ids = _ids()
         self._provider = TracerProvider(
-            resource=Resource.create({"service.name": service_name}), id_generator=self._ids, shutdown_on_exit=True
+            # The library's own switches are not ours: half of a trace is worse than none. Collectors can choose.
+            sampler=ALWAYS_ON,
+            resource=Resource.create({"service.name": service_name}),
+            id_generator=self._ids,
+            shutdown_on_exit=True,
         )
         exporter = OTLPSpanExporter(endpoint=f"{collector_url.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -83,10 +88,15 @@ class TracedMetrics(Metrics):
     def __init__(self, spans: Spans) -> None:
         self._spans = spans
 
-    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int) -> None:
+    def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int | None) -> None:
         super().http_request(method, route, status, seconds, response_bytes)
         attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
         self._spans.request(_bound("request_id"), f"{method} {route}", seconds, attributes)
+
+    def socket_closed(self, route: str, seconds: float) -> None:
+        """All that was asked over a WebSocket is part of the request that opened it."""
+        super().socket_closed(route, seconds)
+        self._spans.request(_bound("request_id"), f"WEBSOCKET {route}", seconds, {"http.route": route})
 
     def job_final(self, job: Job) -> None:
         super().job_final(job)
@@ -97,6 +107,7 @@ class TracedMetrics(Metrics):
             "channel": job.channel,
             "model": job.model,
             "status": job.status.value,
+            "attempt": job.attempt,
             "waited_seconds": (job.started_at - job.created_at).total_seconds() if job.started_at else None,
         }
         failed = job.status is JobStatus.FAILED
@@ -108,10 +119,15 @@ class TracedMetrics(Metrics):
         attributes = {"model": model, "error_code": error_code, "job_id": _bound("job_id") or None}
         self._just_now("provider call", seconds, attributes, failed=error_code is not None)
 
+    def webhook_delivery(self, outcome: str) -> None:
+        """What arrived is told of with its lag; what didn't, as a moment of failure."""
+        super().webhook_delivery(outcome)
+        if outcome != "delivered":
+            self._just_now(f"webhook {outcome}", 0, _of_delivery(), failed=True)
+
     def webhook_lag(self, seconds: float) -> None:
         super().webhook_lag(seconds)
-        attributes = {"delivery_id": _bound("delivery_id") or None, "job_id": _bound("job_id") or None}
-        self._just_now("webhook", seconds, attributes, failed=False)
+        self._just_now("webhook", seconds, _of_delivery(), failed=False)
 
     def _just_now(self, name: str, seconds: float, attributes: dict[str, Any], *, failed: bool) -> None:
         now = time.time()
@@ -121,6 +137,10 @@ class TracedMetrics(Metrics):
 def _bound(name: str) -> str:
     """What the log lines of this moment carry under this name."""
     return str(structlog.contextvars.get_contextvars().get(name) or "")
+
+
+def _of_delivery() -> dict[str, Any]:
+    return {"delivery_id": _bound("delivery_id") or None, "job_id": _bound("job_id") or None}
 
 
 def _trace_id(request_id: str) -> int | None:

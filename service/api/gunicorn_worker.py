@@ -14,12 +14,15 @@ from typing import Any
 from uuid import uuid4
 
 import gevent
+import structlog
 from gunicorn.workers.ggevent import GeventWorker
 
 from service.api import file_limit
 from service.api.sockets.registry import sockets_of
 from service.api.state import container_of
 from service.domain.texts import DEFAULT_LOCALE, text
+
+log = structlog.get_logger(__name__)
 
 CODE = "MALFORMED_REQUEST"
 # How long a process that ends waits for a request on a connection that it took in last.
@@ -105,13 +108,16 @@ class _Translated:
 
     def sendall(self, page: bytes) -> None:
         status_line, _, _ = page.partition(b"\r\n")
-        self._client.sendall(refusal(status_line))
+        request_id = uuid4().hex
+        # What the client is told to ask about must be found.
+        status = int(status_line.split()[1])
+        log.info("request refused unread", request_id=request_id, **{"http.response.status_code": status})
+        self._client.sendall(refusal(status_line, request_id))
 
 
-def refusal(status_line: bytes) -> bytes:
+def refusal(status_line: bytes, request_id: str) -> bytes:
     """A whole response of this status. The client's language is not known yet."""
     code = "INTERNAL_ERROR" if status_line.split()[1] == b"500" else CODE
-    request_id = uuid4().hex
     error = {
         "error": text(DEFAULT_LOCALE, f"{code}.error"),
         "code": code,

@@ -57,7 +57,8 @@ def _was_socket(response: Response) -> bool:
 def _record(response: Response) -> None:
     route = request.url_rule.rule if request.url_rule is not None else UNMATCHED
     seconds = time.perf_counter() - state().started
-    size = 0 if response.is_streamed else response.calculate_content_length() or 0
+    # A file says its size, and an answer that is written as it comes says nothing.
+    size = response.content_length if response.is_streamed else response.calculate_content_length() or 0
     # The label is ours, not the client's: anyone may invent methods.
     method = request.method if request.url_rule is not None else UNMATCHED
     services().metrics.http_request(method, route, response.status_code, seconds, size)

@@ -48,7 +48,9 @@ def watch(settings: Settings) -> Watching:
     connection.connect(uri, timeout_seconds=settings.mongodb_timeout_seconds)
     redis = connect_redis(settings.redis_url.get_secret_value(), timeout_seconds=REDIS_TIMEOUT_SECONDS)
     metrics = LedgerMetrics()
-    standing = StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=redis)
+    standing = StandingCollector(
+        standing=MongoStanding(), figures=MongoFigures(), redis=redis, queue_limit=settings.max_queue_length
+    )
     lives = ModelLivesCollector(
         desk=MongoCatalogDesk(MongoCatalog(settings.openai_model)), news=MongoProviderNews(), clock=SystemClock()
     )

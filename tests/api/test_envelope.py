@@ -2,11 +2,14 @@
 
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 from flask.testing import FlaskClient
+from gevent.hub import Hub
 from structlog.testing import LogCapture
 
 from service.api.app import create_app
@@ -139,6 +142,7 @@ def test_the_log_is_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -
 
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook, Hub.print_exception
     before = structlog.get_config()
     try:
         logs.configure("INFO", "web")
@@ -146,6 +150,7 @@ def test_the_log_is_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -
         line = json.loads(capsys.readouterr().out.splitlines()[-1])
     finally:
         root.handlers[:], root.level = handlers, level
+        sys.excepthook, threading.excepthook, Hub.print_exception = hooks
         structlog.configure(**before)
     assert line["message"] == "request"
     assert line["http"]["response"]["status_code"] == 200

@@ -124,6 +124,18 @@ def test_a_running_job_is_followed_to_its_end(user: Caller, container: Container
     assert [event[1] for event in parse(rest)] == ["chunk", "done"]
 
 
+def test_a_stream_is_counted_and_has_no_size(user: Caller, finished: str) -> None:
+    def counted(metric: str) -> list[str]:
+        label = '{route="/api/chat/jobs/<job_id>/events"}'
+        return [line for line in user.get("/metrics").text.splitlines() if line.startswith(f"{metric}_count{label}")]
+
+    before = counted("http_request_duration_seconds"), counted("http_response_size_bytes")
+    assert follow(user, finished).text
+    after = counted("http_request_duration_seconds"), counted("http_response_size_bytes")
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 def test_a_question_may_ask_for_the_stream_itself(
     user: Caller, container: Container, upstream: UpstreamControl
 ) -> None:

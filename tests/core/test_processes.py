@@ -55,3 +55,28 @@ def test_one_that_tells_of_itself_alone_is_not_told_of_by_others(directory: Path
     processes.register("exporter", alone=True)
     assert {part for _, part, _ in samples(alone=True)} == {"exporter"}
     assert samples() == {}
+
+
+COUNT_SOCKETS = """
+import os
+from service.adapters.metrics import Metrics
+Metrics().sockets_open(3)
+Metrics().deleted("session")
+print(os.getpid(), flush=True)
+input()
+"""
+START = "import runpy; runpy.run_path('gunicorn.conf.py')['on_starting'](None)"
+
+
+def test_a_master_that_starts_forgets_what_dead_processes_had_open(directory: Path):
+    command = [sys.executable, "-c", COUNT_SOCKETS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as alive:
+        assert alive.stdout is not None
+        assert alive.stdout.readline() == f"{alive.pid}\n"
+        dead = int(subprocess.run(command, input="\n", capture_output=True, text=True, check=True).stdout)
+        assert (directory / f"gauge_livesum_{dead}.db").exists()
+        subprocess.run([sys.executable, "-c", START], check=True)
+        left = {path.name for path in directory.iterdir()}
+        alive.communicate("\n")
+    assert {name for name in left if name.startswith("gauge_live")} == {f"gauge_livesum_{alive.pid}.db"}
+    assert f"counter_{dead}.db" in left, "what was counted stays counted"

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pymongo.database import Database
 
@@ -18,7 +20,7 @@ from service.api.app import create_app
 from service.bootstrap import Container
 from tests.core.conftest import Build
 from tests.core.receivers import receiving
-from tests.core.support import NewActor
+from tests.core.support import NewActor, ask, lose_worker, submit
 
 
 class Collector:
@@ -122,6 +124,64 @@ def test_a_provider_that_fails_is_a_failed_span(
     traced.metrics._spans.flush()
     failed = {span.name for span in collector.spans if span.status.code == 2}
     assert failed == {"provider call", "job"}
+
+
+def test_a_streamed_answer_that_took_two_workers_and_two_tries_is_one_trace(
+    traced: Container, collector: Collector, db: Database, upstream: UpstreamControl, new_actor: NewActor
+) -> None:
+    upstream.rule(status=500, error={"message": "no", "code": "bad"}, times=1)
+    upstream.rule(answer="pong")
+    actor = replace(new_actor(), request_id=uuid4().hex)
+    job = submit(traced, actor, stream=True)
+    lose_worker(traced, db, job)
+    traced.upkeep()
+    run_all(traced, db)
+    traced.metrics._spans.flush()
+    assert {span.trace_id.hex() for span in collector.spans} == {actor.request_id}
+    assert sorted(span.name for span in collector.spans) == ["job", "provider call", "provider call"]
+    assert {attributes(span)["job_id"] for span in collector.spans} == {job.id}
+    (whole,) = (span for span in collector.spans if span.name == "job")
+    assert attributes(whole)["attempt"] == 2
+
+
+def test_a_webhook_that_does_not_arrive_is_a_failed_span_without_its_address(
+    traced: Container, collector: Collector, db: Database, upstream: UpstreamControl, new_actor: NewActor
+) -> None:
+    upstream.rule(answer="pong")
+    actor = replace(new_actor(), request_id=uuid4().hex)
+    with receiving() as receiver:
+        receiver.replies.append((500, {}))
+        submit(traced, actor, callback_url=f"{receiver.url}/secret-path?token=secret")
+        run_all(traced, db)
+    traced.metrics._spans.flush()
+    (failed,) = (span for span in collector.spans if span.status.code == 2)
+    assert (failed.name, failed.trace_id.hex()) == ("webhook retry", actor.request_id)
+    assert set(attributes(failed)) == {"delivery_id", "job_id"}
+    assert b"secret" not in b"".join(collector.texts)
+
+
+def test_what_was_asked_over_a_socket_is_part_of_the_request_that_opened_it(
+    traced: Container, collector: Collector, db: Database, upstream: UpstreamControl, new_actor: NewActor
+) -> None:
+    upstream.rule(answer="pong")
+    actor = replace(new_actor(), request_id=uuid4().hex)
+    ask(traced, actor)
+    with structlog.contextvars.bound_contextvars(request_id=actor.request_id):
+        traced.metrics.socket_closed("/ws", 3)
+    traced.metrics._spans.flush()
+    (root,) = (span for span in collector.spans if span.name == "WEBSOCKET /ws")
+    assert not root.parent_span_id
+    assert {span.parent_span_id for span in collector.spans if span is not root} == {root.span_id}
+
+
+def test_there_is_one_switch_and_no_other(
+    build: Build, db: Database, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    container = build(tracing_url=collector.url)
+    create_app(container).test_client().get("/health/live")
+    container.metrics._spans.flush()
+    assert [span.name for span in collector.spans] == ["GET /health/live"]
 
 
 def test_a_collector_that_is_away_holds_nobody_up(build: Build, db: Database, upstream: UpstreamControl) -> None:

@@ -316,7 +316,11 @@ def test_the_dashboard_can_be_drawn(
         assert send(people, BY_NAME[name], people.named(who), **values).status_code == status
     assert container.figures()
     exporter = CollectorRegistry()
-    exporter.register(StandingCollector(standing=MongoStanding(), figures=MongoFigures(), redis=connect(redis.uri)))
+    exporter.register(
+        StandingCollector(
+            standing=MongoStanding(), figures=MongoFigures(), redis=connect(redis.uri), queue_limit=10_000
+        )
+    )
     series = [*people.client.get("/metrics").text.splitlines(), *generate_latest(exporter).decode().splitlines()]
     for names in DASHBOARD.values():
         for wanted in names:

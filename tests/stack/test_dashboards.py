@@ -79,6 +79,7 @@ def use_everything(stack: StackUnderTest, strict_web: Web, person: Person, admin
     person.call("POST", "/api/ai/test-connection")
     person.call("POST", "/api/billing/topup", json={"amount": 1_000_000})
     person.call("POST", "/api/billing/redeem", json={"code": "AAAA-BBBB-CCCC-DDDD"})
+    assert admin.call("DELETE", f"/api/admin/user/{stack.register().account_id}").ok
     refused(stack, person, admin)
     one_too_many(stack, strict_web, person)
 

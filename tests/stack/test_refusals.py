@@ -38,3 +38,4 @@ def test_refusals_of_the_server_itself_have_our_shape(stack: StackUnderTest, req
     assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
     assert body.keys() >= {"error", "code", "message", "requestId"}
     assert body["requestId"] == reply.headers["X-Request-Id"]
+    assert body["requestId"] in stack.web.log(), "who asks about it can be told"

@@ -104,6 +104,7 @@ def _hold(line: Line, talk: Talk) -> None:
         line.hang_up()
         container.metrics.sockets_open(-1)
         seconds = time.monotonic() - started
+        container.metrics.socket_closed(request.url_rule.rule if request.url_rule else "", seconds)
         log.info("socket closed", messages=talk.messages, **{"event.duration": int(seconds * 1e9)})
 
 

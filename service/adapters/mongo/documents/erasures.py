@@ -18,7 +18,7 @@ class ErasureDocument(Stored):
     created_at = DateTimeField(required=True)
     next_at = DateTimeField(required=True)
 
-    meta = {"collection": "erasures", "indexes": ["next_at", "account_id"]}
+    meta = {"collection": "erasures", "indexes": ["next_at", "account_id", "created_at"]}
 
 
 class SuccessorDocument(Stored):
