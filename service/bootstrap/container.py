@@ -100,6 +100,7 @@ class Container:
     figures: FiguresService
     health: Health
     metrics: Metrics
+    traffic: ports.Traffic
     events: ports.JobEvents
     celery: Celery
     outages: tuple[type[Exception], ...] = OUTAGES
@@ -146,6 +147,7 @@ def build(settings: Settings) -> Container:
     figures = FiguresService(
         accounts=outside.accounts,
         usage=outside.reports,
+        requests=outside.request_counts,
         balances=outside.reports,
         figures=MongoFigures(),
         leases=MongoLeases(),
@@ -280,6 +282,7 @@ def build(settings: Settings) -> Container:
             mongo=outside.mongo, redis=outside.redis, breaker=outside.breaker, standin=settings.openai_standin
         ),
         metrics=outside.metrics,
+        traffic=outside.traffic,
         events=outside.events,
         celery=outside.celery,
     )

@@ -237,7 +237,8 @@ export interface paths {
         };
         /**
          * Show how the service does
-         * @description The jobs are those of this moment; everything else is measured once a minute.
+         * @description The jobs are those of this moment; everything else is measured once a minute. Requests are counted where they are
+         *     answered and written down every ten seconds, so a web process that died may have taken the last of them with it.
          */
         get: operations["adminInsightOverview"];
         put?: never;
@@ -3383,6 +3384,10 @@ export interface components {
             /** @description What the API key may not do. */
             requiredScope?: string;
         };
+        ErrorRow: {
+            code: string;
+            requests: number;
+        };
         ExportedChat: {
             /** Format: date-time */
             createdAt: string;
@@ -3420,6 +3425,10 @@ export interface components {
             /** Format: date-time */
             exportedAt: string;
             session: components["schemas"]["SessionView"];
+        };
+        FailureRow: {
+            code: string;
+            jobs: number;
         };
         Farewell: {
             /**
@@ -4547,6 +4556,7 @@ export interface components {
             };
         };
         OpenJobs: {
+            /** @description The length of the queue. */
             queued: number;
             running: number;
         };
@@ -4587,6 +4597,8 @@ export interface components {
             balance: components["schemas"]["Balances"];
             /** @description The last seven days. */
             days: components["schemas"]["UsageRow"][];
+            /** @description Jobs of the same days that failed, by code. */
+            failures: components["schemas"]["FailureRow"][];
             jobs: components["schemas"]["OpenJobs"];
             /**
              * Format: date-time
@@ -4595,6 +4607,8 @@ export interface components {
             measuredAt: string;
             /** @description The same days by model. */
             models: components["schemas"]["UsageRow"][];
+            /** @description What the API answered on the same days (UTC). */
+            requests: components["schemas"]["RequestRow"][];
         };
         Owner: {
             /**
@@ -4950,6 +4964,13 @@ export interface components {
              * @default false
              */
             stream: boolean;
+        };
+        RequestRow: {
+            day: string;
+            /** @description Of them refused or failed, by code. */
+            errors: components["schemas"]["ErrorRow"][];
+            /** @description All, under `/api` and `/v1`. */
+            requests: number;
         };
         Results: {
             /** @description `null` on the last page. */
@@ -5906,9 +5927,11 @@ export type SchemaDialogs = components['schemas']['Dialogs'];
 export type SchemaEdit = components['schemas']['Edit'];
 export type SchemaEditForm = components['schemas']['EditForm'];
 export type SchemaError = components['schemas']['Error'];
+export type SchemaErrorRow = components['schemas']['ErrorRow'];
 export type SchemaExportedChat = components['schemas']['ExportedChat'];
 export type SchemaExportedMessage = components['schemas']['ExportedMessage'];
 export type SchemaExportedSession = components['schemas']['ExportedSession'];
+export type SchemaFailureRow = components['schemas']['FailureRow'];
 export type SchemaFarewell = components['schemas']['Farewell'];
 export type SchemaFarewellForm = components['schemas']['FarewellForm'];
 export type SchemaFinalQuestion = components['schemas']['FinalQuestion'];
@@ -6029,6 +6052,7 @@ export type SchemaRefreshForm = components['schemas']['RefreshForm'];
 export type SchemaRefundView = components['schemas']['RefundView'];
 export type SchemaRegenerate = components['schemas']['Regenerate'];
 export type SchemaRegenerateForm = components['schemas']['RegenerateForm'];
+export type SchemaRequestRow = components['schemas']['RequestRow'];
 export type SchemaResults = components['schemas']['Results'];
 export type SchemaSavedContext = components['schemas']['SavedContext'];
 export type SchemaSecretRotation = components['schemas']['SecretRotation'];
@@ -6908,6 +6932,24 @@ export interface operations {
                      *           "completionTokens": 1800,
                      *           "totalTokens": 4200,
                      *           "charged": 4200
+                     *         }
+                     *       ],
+                     *       "failures": [
+                     *         {
+                     *           "code": "UPSTREAM_ERROR",
+                     *           "jobs": 1
+                     *         }
+                     *       ],
+                     *       "requests": [
+                     *         {
+                     *           "day": "2024-01-15",
+                     *           "requests": 1420,
+                     *           "errors": [
+                     *             {
+                     *               "code": "RATE_LIMITED",
+                     *               "requests": 12
+                     *             }
+                     *           ]
                      *         }
                      *       ],
                      *       "measuredAt": "2024-01-15T10:00:00Z"
