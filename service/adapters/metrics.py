@@ -56,6 +56,9 @@ DELIVERY_LAG_SECONDS = Histogram(
 PAYMENTS = Counter("payments_total", "What became of payments", ("provider", "outcome"))
 CODES = Counter("redeem_codes_total", "Tries to redeem a code", ("outcome",))
 
+MOST_CODES = 50
+_CODES_SEEN: set[str] = set()
+
 
 class Metrics:
     def http_request(self, method: str, route: str, status: int, seconds: float, response_bytes: int | None) -> None:
@@ -122,7 +125,13 @@ class Metrics:
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None:
         CALL_SECONDS.labels(model).observe(seconds)
         if error_code is not None:
-            CALL_ERRORS.labels(model, error_code).inc()
+            CALL_ERRORS.labels(model, self._few(error_code)).inc()
+
+    def _few(self, code: str) -> str:
+        """Providers make up their codes: of very many only the first are told apart."""
+        if len(_CODES_SEEN) < MOST_CODES:
+            _CODES_SEEN.add(code)
+        return code if code in _CODES_SEEN else "other"
 
     def structured_answer(self, output_format: str, outcome: str) -> None:
         STRUCTURED.labels(output_format, outcome).inc()

@@ -11,6 +11,7 @@ from redis import Redis
 
 from devstack.servers import RedisServer, free_port
 from devstack.upstream_control import UpstreamControl
+from service.adapters import metrics
 from service.adapters.redis.breaker import KEY as BREAKER_KEY
 from service.adapters.redis.breaker import OPEN_SECONDS
 from service.bootstrap import Container
@@ -306,3 +307,35 @@ def test_nobodys_words_and_keys_are_logged(
     assert "job settled" in logged
     for secret in (question, "secret", "sk-"):
         assert secret not in logged
+
+
+@pytest.mark.parametrize("code", [{"deep": 1}, ["x"], "a sentence with the question", "x" * 41, ""])
+def test_a_code_that_is_no_word_is_the_status(
+    failing: Ask,
+    upstream: UpstreamControl,
+    question: str,
+    code: object,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    upstream.rule(contains=question, status=418, error={"message": "no", "code": code, "type": code})
+    before = errors_by_code()
+    failing()
+    assert errors_by_code() == {**before, "418": before.get("418", 0) + 1}
+    assert "sentence" not in "".join(capsys.readouterr())
+
+
+def errors_by_code() -> dict[str, float]:
+    samples = [sample for metric in metrics.CALL_ERRORS.collect() for sample in metric.samples]
+    return {sample.labels["code"]: sample.value for sample in samples if sample.name.endswith("_total")}
+
+
+def test_codes_that_somebody_makes_up_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_CODES_SEEN", set())
+    counting = metrics.Metrics()
+    for number in range(2 * metrics.MOST_CODES):
+        counting.upstream_call("made-up", 0.1, f"made-up-{number}")
+    counting.upstream_call("made-up", 0.1, "made-up-0")
+    mine = {code: count for code, count in errors_by_code().items() if code.startswith("made-up")}
+    assert len(mine) == metrics.MOST_CODES
+    assert mine["made-up-0"] == 2
+    assert errors_by_code()["other"] == metrics.MOST_CODES

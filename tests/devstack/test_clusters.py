@@ -39,6 +39,8 @@ def test_an_overlay_renders_and_is_right(overlay: str, tmp_path: Path):
     command = [program, "kustomize", str(KUBERNETES / "overlays" / overlay)]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     workloads = [each for each in yaml.safe_load_all(rendered) if each["kind"] in ("Deployment", "Job")]
+    hosts = {each["spec"]["rules"][0]["host"] for each in yaml.safe_load_all(rendered) if each["kind"] == "Ingress"}
+    assert len(hosts) == 1
     images = {each["spec"]["template"]["spec"]["containers"][0]["image"] for each in workloads}
     assert images == {"registry.example.com/talkmeter:1.0.0"}
     (tmp_path / "rendered.yaml").write_text(rendered)
@@ -70,6 +72,17 @@ def test_what_scales_is_not_told_how_many_it_is_and_survives_a_drained_node():
     assert scaled == {"web", "worker-chat"}
     assert not [name for name in scaled if "replicas" in of_kind("Deployment")[name]["spec"]]
     assert set(of_kind("PodDisruptionBudget")) == {"web", "worker-chat", "worker-upkeep"}
+
+
+def test_nobody_outside_reads_metrics_and_no_ingress_writes_tokens_down():
+    prefix = "nginx.ingress.kubernetes.io"
+    ingresses = of_kind("Ingress")
+    for ingress in ingresses.values():
+        assert ingress["metadata"]["annotations"][f"{prefix}/enable-access-log"] == "false"
+    metrics, everything = ingresses["metrics"], ingresses["talkmeter"]
+    assert metrics["metadata"]["annotations"][f"{prefix}/whitelist-source-range"] == "127.0.0.1/32"
+    assert [path["path"] for path in metrics["spec"]["rules"][0]["http"]["paths"]] == ["/metrics"]
+    assert [rule["host"] for rule in metrics["spec"]["rules"]] == [rule["host"] for rule in everything["spec"]["rules"]]
 
 
 def test_the_autoscaler_asks_for_what_the_adapter_gives():

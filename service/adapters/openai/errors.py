@@ -1,5 +1,6 @@
 """What each error of the provider means for a job. One table, so that retries are decided in one place."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -8,6 +9,8 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 from service.adapters.openai import wire
 from service.domain.errors import ServiceError, UpstreamFailed, UpstreamTimeout
 
+# Whoever answers at the provider's address writes what they like there: only a word gets into logs, metrics and traces.
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _NO_QUOTA = frozenset({"insufficient_quota", "credit_balance_exhausted"})
 _PARAMETER_REFUSED = frozenset({"unsupported_value", "unsupported_parameter", "unknown_parameter"})
 _RETRIED_STATUSES = frozenset({408, 409, 429})
@@ -39,15 +42,20 @@ def judge(error: APIError) -> Judgement:
         return Judgement(Verdict.RETRY, UpstreamFailed(f"connection: {type(error.__cause__).__name__}"), "connection")
     if not isinstance(error, APIStatusError):
         return Judgement(Verdict.RETRY, UpstreamFailed(type(error).__name__), "protocol")
-    status, code = error.status_code, error.code or str(error.status_code)
-    failure = UpstreamFailed(f"status {status}, code {code}, type {error.type}")
-    if status == 401 or code in _NO_QUOTA or error.type in _NO_QUOTA:
+    status, kind = error.status_code, _word(error.type)
+    code = _word(error.code) or str(status)
+    failure = UpstreamFailed(f"status {status}, code {code}, type {kind}")
+    if status == 401 or code in _NO_QUOTA or kind in _NO_QUOTA:
         return Judgement(Verdict.KEY_REFUSED, failure, code)
     if status == 400 and code in _PARAMETER_REFUSED and error.param in wire.OPTIONAL:
         return Judgement(Verdict.PARAMETER_REFUSED, failure, code, parameter=error.param)
     if status in _RETRIED_STATUSES or status >= 500:
         return Judgement(Verdict.RETRY, failure, code, retry_after_seconds=_retry_after(error))
     return Judgement(Verdict.REFUSED, failure, code)
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def _retry_after(error: APIStatusError) -> float | None:
