@@ -7,7 +7,7 @@ request bodies or query strings.
 import logging
 import re
 import sys
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import ecs_logging
 import structlog
@@ -18,9 +18,9 @@ _KEY = re.compile(r"tm_[A-Za-z0-9_-]{20,}")
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
-def handler(service_name: str) -> logging.Handler:
-    """Writes ECS lines of this part: web, worker, scheduler, flower, exporter, cli."""
-    handler = logging.StreamHandler(sys.stdout)
+def handler(service_name: str, to: TextIO | None = None) -> logging.Handler:
+    """Writes ECS lines of this part: web, worker, scheduler, flower, exporter, cli; to standard output unless told."""
+    handler = logging.StreamHandler(to or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.contextvars.merge_contextvars],
@@ -36,10 +36,10 @@ def handler(service_name: str) -> logging.Handler:
     return handler
 
 
-def configure(level: str, service_name: str) -> None:
-    """Set up the process's logging once. `service_name` is the part, as for `handler`."""
+def configure(level: str, service_name: str, to: TextIO | None = None) -> None:
+    """Set up the process's logging once. `service_name` is the part, and `to` the stream, as for `handler`."""
     root = logging.getLogger()
-    root.handlers[:] = [handler(service_name)]
+    root.handlers[:] = [handler(service_name, to)]
     root.setLevel(level)
     logging.captureWarnings(True)
     # These libraries log every request with its URL, or every task with its arguments.
