@@ -1,13 +1,17 @@
 # One image for web, workers, scheduler, exporter and Flower; docker-compose.yml says which command each runs.
 
-FROM node:20-bookworm-slim AS node-packages
+# To the byte: `--build-arg PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:…` (docs/operations.md).
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+ARG NODE_IMAGE=node:24.19.0-bookworm-slim
+
+FROM ${NODE_IMAGE} AS node-packages
 WORKDIR /build/web
 COPY web/package.json web/package-lock.json web/.npmrc ./
 RUN npm ci --no-audit --no-fund
 COPY web ./
 RUN npm run build -- --outDir /build/ui
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.txt ./
@@ -16,7 +20,7 @@ COPY devstack ./devstack
 COPY --from=node-packages /build/web/node_modules ./node_modules
 RUN python -m devstack.docs_assets node_modules docs
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 talkmeter \
     && useradd --system --uid 10001 --gid 10001 --home-dir /app --shell /usr/sbin/nologin talkmeter \
     && install -d -o talkmeter /run/prometheus

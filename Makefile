@@ -28,7 +28,7 @@ BENCH_ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: setup ## Serve http://localhost:8000 with every part it needs, until Ctrl-C
@@ -66,6 +66,10 @@ fuzz: setup ## Fuzz every documented route for longer than `make test` does
 .PHONY: bench
 bench: setup ## Measure the service and print the figures
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+.PHONY: image-check
+image-check: setup ## Run the image IMAGE (talkmeter:latest) as docker-compose.yml does, with Docker or Podman
+	@$(BIN)/python -m pytest -m image tests/stack/test_image.py $(PYTEST_ARGS)
 
 .PHONY: setup
 setup: $(DEPS) $(DOCS) $(UI) ## Install what the other targets need (they all call it)
@@ -107,10 +111,14 @@ lock: $(DEPS) ## Compile requirements*.in and web/package.json into their lock f
 PIP_AUDIT := $(BIN)/uv tool run pip-audit==2.10.1
 CYCLONEDX := $(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py
 
+# Strict: else packages that the index can't be asked about are left out, and the rest is said to be clean.
 .PHONY: audit
 audit: $(DEPS) ## Look for known vulnerabilities in what the service is built from
-	@$(PIP_AUDIT) --require-hashes --disable-pip -r requirements.txt
-	@$(NPM) audit --prefix web
+	@failed=; \
+	$(PIP_AUDIT) --strict --require-hashes --disable-pip -r requirements.txt || failed="$$failed Python"; \
+	$(NPM) audit --prefix web || failed="$$failed npm"; \
+	test -z "$$failed" || { echo "Vulnerable or NOT AUDITED (read above):$$failed." \
+		"Mirrors answer no questions about advisories: pypi.org and registry.npmjs.org must be reached." >&2; exit 1; }
 
 .PHONY: sbom
 sbom: $(DEPS) ## Write what the service is built from to sbom/ (CycloneDX)

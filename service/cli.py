@@ -1,16 +1,26 @@
 """Commands for operators: `python -m service.cli prepare`."""
 
 import argparse
+import sys
+from collections.abc import Callable
 
 import structlog
 
 from service import bootstrap
 from service.adapters import logs
+from service.adapters.mongo import backup
 from service.adapters.mongo.catalog import seed
 from service.adapters.mongo.documents import create_indexes
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+COMMANDS = {
+    "prepare": "create indexes, models, assistants and the first admin, where they are missing",
+    "backup": "write the database as it is at this moment to standard output",
+    "check-backup": "read a backup from standard input and say what it holds",
+    "restore": "write a backup from standard input into MONGODB_URI's database, which must be empty",
+}
 
 
 def prepare(settings: Settings) -> None:
@@ -23,14 +33,48 @@ def prepare(settings: Settings) -> None:
     log.info("prepared", admin_created=created)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m service.cli", description=__doc__)
-    parser.add_argument("command", choices=["prepare"], help="create indexes, models, assistants and the first admin")
-    parser.parse_args()
+def take_backup(settings: Settings) -> None:
+    with backup.connect(settings.mongodb_uri.get_secret_value()) as client:
+        log.info("backup done", documents=backup.dump(client, sys.stdout.buffer))
+
+
+def check_backup(_settings: Settings) -> None:
+    log.info("backup is whole", documents=backup.check(sys.stdin.buffer))
+
+
+def restore(settings: Settings) -> None:
+    with backup.connect(settings.mongodb_uri.get_secret_value()) as client:
+        log.info("restored", documents=backup.restore(client, sys.stdin.buffer))
+
+
+RUN: dict[str, Callable[[Settings], None]] = {
+    "prepare": prepare,
+    "backup": take_backup,
+    "check-backup": check_backup,
+    "restore": restore,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m service.cli", formatter_class=argparse.RawDescriptionHelpFormatter, description=_described()
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    command = parser.parse_args().command
     settings = Settings()
-    logs.configure(settings.log_level, "cli")
-    prepare(settings)
+    # A backup is what standard output is for.
+    logs.configure(settings.log_level, "cli", sys.stderr if command == "backup" else sys.stdout)
+    try:
+        RUN[command](settings)
+    except backup.BackupError as error:
+        log.error("failed", command=command, reason=str(error))
+        return 1
+    return 0
+
+
+def _described() -> str:
+    return "\n".join(f"  {name:14}{text}" for name, text in COMMANDS.items())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import ecs_logging
 import gevent.hub
@@ -26,9 +26,9 @@ _QUERY = re.compile(r"\?[^\s\"']+")
 uncaught = logging.getLogger("uncaught")
 
 
-def handler(service_name: str) -> logging.Handler:
-    """Writes ECS lines of this part: web, worker, scheduler, flower, exporter, cli."""
-    handler = logging.StreamHandler(sys.stdout)
+def handler(service_name: str, to: TextIO | None = None) -> logging.Handler:
+    """Writes ECS lines of this part: web, worker, scheduler, flower, exporter, cli; to standard output unless told."""
+    handler = logging.StreamHandler(to or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.contextvars.merge_contextvars],
@@ -45,13 +45,14 @@ def handler(service_name: str) -> logging.Handler:
     return handler
 
 
-def configure(level: str, service_name: str) -> None:
-    """Set up the process's logging, before and after the level is known. `service_name` is the part, as for `handler`.
+def configure(level: str, service_name: str, to: TextIO | None = None) -> None:
+    """Set up the process's logging, before and after the level is known. `service_name` is the part, and `to` the stream,
+    as for `handler`.
 
     What nobody catches, in whichever thread or greenlet, becomes a line too.
     """
     root = logging.getLogger()
-    root.handlers[:] = [handler(service_name)]
+    root.handlers[:] = [handler(service_name, to)]
     root.setLevel(level)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
