@@ -46,8 +46,7 @@ def handler(service_name: str, to: TextIO | None = None) -> logging.Handler:
 
 
 def configure(level: str, service_name: str, to: TextIO | None = None) -> None:
-    """Set up the process's logging, before and after the level is known. `service_name` is the part, and `to` the stream,
-    as for `handler`.
+    """Set up the process's logging, before and after the level is known; part and stream are as for `handler`.
 
     What nobody catches, in whichever thread or greenlet, becomes a line too.
     """
