@@ -118,7 +118,7 @@ audit: $(DEPS) ## Look for known vulnerabilities in what the service is built fr
 	$(PIP_AUDIT) --strict --require-hashes --disable-pip -r requirements.txt || failed="$$failed Python"; \
 	$(NPM) audit --prefix web || failed="$$failed npm"; \
 	test -z "$$failed" || { echo "Vulnerable or NOT AUDITED (read above):$$failed." \
-		"Mirrors answer no questions about advisories: pypi.org and registry.npmjs.org must be reached." >&2; exit 1; }
+		"Mirrors answer no questions about advisories: the public indexes must be reached." >&2; exit 1; }
 
 .PHONY: sbom
 sbom: $(DEPS) ## Write what the service is built from to sbom/ (CycloneDX)
