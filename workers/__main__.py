@@ -11,6 +11,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import sys
+from importlib import import_module
 
 from celery.bin.celery import main
 
@@ -18,4 +19,6 @@ if __name__ == "__main__":
     fixed = ["worker", "-P", "gevent", "--without-mingle", "--without-gossip"]
     # Quiet: no banner, which would be lines that are not JSON.
     sys.argv = ["celery", "-q", "-A", "workers.app", *fixed, *sys.argv[1:]]
+    # Not left to Celery, which would print what is wrong with a setting.
+    import_module("workers.app")
     main()

@@ -79,7 +79,9 @@ logging.getLogger("gunicorn.error").warning("Invalid request line 'GET /api/sear
 
 def test_a_wrong_setting_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET_KEY", "short")
-    for module in ("service.exporter", "workers.app"):
-        (line,) = written(f"import runpy; runpy.run_module({module!r}, run_name='__main__')")
+    for command in (["service.exporter"], ["workers", "-Q", "chat"]):
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, "")
+        line = json.loads(done.stdout)
         assert line["message"] == "process broke"
         assert "JWT_SECRET_KEY" in line["error"]["stack_trace"]
