@@ -2,7 +2,7 @@
 # Makes the secrets of docker-compose.yml and of the Swarm stack, each once, into deploy/secrets (or the directory that
 # is given). What people must know is printed when it is made, and never again; the rest is never printed.
 #
-#   OPENAI_API_KEY=sk-… deploy/make-secrets.sh
+#   OPENAI_API_KEY=sk-… ALERT_WEBHOOK_URL=https://… deploy/make-secrets.sh
 set -eu
 
 directory=${1:-$(dirname "$0")/secrets}
@@ -53,6 +53,16 @@ if [ ! -s "$directory/openai_api_key" ]; then
 	else
 		echo "OPENAI_API_KEY is empty: write the provider's key into $directory/openai_api_key" >&2
 	fi
+fi
+
+# Where alerts go: a chat's incoming webhook, or a service that calls people.
+if [ ! -s "$directory/alertmanager.yml" ]; then
+	if [ -z "${ALERT_WEBHOOK_URL:-}" ]; then
+		echo "ALERT_WEBHOOK_URL is empty: nobody is told of alerts. Name a receiver in $directory/alertmanager.yml" >&2
+	fi
+	keep alertmanager.yml "$(URL=${ALERT_WEBHOOK_URL:-http://127.0.0.1:9/nobody-was-named} awk \
+		'{ at = index($0, "url: ALERT_WEBHOOK_URL"); if (at) $0 = substr($0, 1, at + 4) "\"" ENVIRON["URL"] "\""; print }' \
+		"$(dirname "$0")/alertmanager/alertmanager.yml")" || :
 fi
 
 echo "New secrets that people need, shown only now (nothing when there are none):"

@@ -10,6 +10,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -57,10 +58,11 @@ class Worker(GeventWorker):
                 del self._idle[me]
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> None:
-        """A client that neither sends the rest of its request nor reads its answer is given up after `timeout`."""
+        """A client that hasn't sent all of its request after `timeout`, or reads nothing for so long, is given up."""
         sock.settimeout(self.cfg.timeout or None)
         if not isinstance(req.unreader.sock, _Patient):
             req.unreader.sock = _Patient(req.unreader.sock)
+        req.unreader.sock.wait(self.cfg.timeout)
         try:
             super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as stalled:
@@ -68,6 +70,7 @@ class Worker(GeventWorker):
             # What gunicorn itself ends a connection with.
             raise StopIteration from stalled
         finally:
+            req.unreader.sock.wait(0)
             sock.settimeout(None)
 
     def _let_go(self) -> None:
@@ -82,19 +85,32 @@ class Worker(GeventWorker):
 
 
 class _Patient:
-    """A connection whose client left when it sent nothing for too long."""
+    """A connection whose client left when what it sends did not come in time: all of it, or it could send for ever."""
 
     def __init__(self, client: socket.socket) -> None:
         self._client = client
+        self._until: float | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
+    def wait(self, seconds: float) -> None:
+        """For what is read from now on, in all; 0 is for ever."""
+        self._until = monotonic() + seconds if seconds else None
+
     def recv(self, size: int) -> bytes:
+        if self._until is None:
+            return self._client.recv(size)
+        for_answers, left = self._client.gettimeout(), self._until - monotonic()
+        if left <= 0:
+            return b""
+        self._client.settimeout(left)
         try:
             return self._client.recv(size)
         except TimeoutError:
             return b""
+        finally:
+            self._client.settimeout(for_answers)
 
 
 class _Translated:

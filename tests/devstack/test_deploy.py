@@ -59,8 +59,8 @@ def test_one_image_runs_every_part_of_the_service_without_rights():
 
 def test_only_the_proxy_is_reached_from_outside():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"proxy", "kibana"}
-    assert all(port.startswith("127.0.0.1:") for port in published["kibana"])
+    assert set(published) == {"proxy", "alertmanager", "kibana"}
+    assert all(port.startswith("127.0.0.1:") for port in published["kibana"] + published["alertmanager"])
     for network in ("data", "watch", "logs"):
         assert COMPOSE["networks"][network] == {"internal": True}
     for store in ("mongo", "redis"):
@@ -107,6 +107,52 @@ def test_secrets_are_made_once_and_told_once(tmp_path: Path):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == made
     assert not [name for name, value in made.items() if value in again]
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_alerts_go_where_the_operator_says(tmp_path: Path):
+    url = "https://chat.example.com/hooks/a&b?c=$1&d=%2F#e"
+    make_secrets(tmp_path / "named", OPENAI_API_KEY="sk", ALERT_WEBHOOK_URL=url)
+    make_secrets(tmp_path / "unnamed", OPENAI_API_KEY="sk")
+    for made, wanted in (("named", url), ("unnamed", "http://127.0.0.1:9/nobody-was-named")):
+        config = yaml.safe_load((tmp_path / made / "alertmanager.yml").read_text())
+        assert [hook["url"] for hook in config["receivers"][0]["webhook_configs"]] == [wanted]
+        told = {config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])}
+        assert told == {receiver["name"] for receiver in config["receivers"]}
+    tool("amtool", "check-config", str(tmp_path / "named" / "alertmanager.yml"))
+
+
+def test_what_parts_wait_for_is_there_and_can_become_ready():
+    for name, service in SERVICES.items():
+        for other, wait in service.get("depends_on", {}).items():
+            assert other in SERVICES, f"{name} waits for {other}"
+            if wait["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[other], f"{name} waits for the health of {other}"
+            else:
+                assert SERVICES[other]["restart"] == "on-failure", f"{name} waits for {other}, which never ends"
+            assert set(SERVICES[other].get("profiles", [])) <= set(service.get("profiles", [])), f"{name}: {other}"
+        assert set(service["networks"]) <= set(COMPOSE["networks"]), name
+
+
+def test_secrets_that_are_read_are_mounted_and_volumes_are_declared():
+    for name, service in SERVICES.items():
+        text = str([service.get("command"), service.get("entrypoint"), service.get("environment")])
+        text += str(service.get("healthcheck", {}).get("test"))
+        wanted = set(re.findall(r"/run/secrets/([\w.]+\w)", text))
+        assert wanted <= set(service.get("secrets", [])), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source.startswith((".", "/")) or source in COMPOSE["volumes"], f"{name}: {source}"
+
+
+def test_redis_and_mongo_are_guarded_and_lose_nothing(tmp_path: Path):
+    make_secrets(tmp_path, OPENAI_API_KEY="sk")
+    settings = dict(line.split(" ", 1) for line in (tmp_path / "redis.conf").read_text().splitlines())
+    assert settings["requirepass"] == (tmp_path / "redis_password").read_text()
+    assert (settings["appendonly"], settings["maxmemory-policy"]) == ("yes", "noeviction")
+    assert 6 <= len((tmp_path / "mongo_keyfile").read_text()) <= 1024, "what mongod takes as a key"
+    start = (REPOSITORY / "deploy" / "mongo" / "start.sh").read_text()
+    for option in ("--keyFile", "--replSet rs0", "transactionLifetimeLimitSeconds=3"):
+        assert option in start
 
 
 def test_the_service_starts_with_the_settings_that_containers_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import shutil
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +117,38 @@ def test_a_body_that_is_too_large_is_refused(proxy: Caddy) -> None:
             timeout=20,
         )
         assert reply.status_code == 413
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_headers_that_come_byte_by_byte_are_given_up(proxy: Caddy, start: bytes) -> None:
+    """After ten seconds in all, however regularly they come."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    began = time.monotonic()
+    with (
+        socket.create_connection(("127.0.0.1", proxy.port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as client,
+        contextlib.suppress(ConnectionError, ssl.SSLError),
+    ):
+        client.sendall(start)
+        client.settimeout(0.5)
+        while time.monotonic() - began < 30:
+            if start:
+                client.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                client.recv(4096)
+                break
+    assert 5 < time.monotonic() - began < 25
+
+
+def test_headers_that_are_too_large_are_refused(proxy: Caddy) -> None:
+    assert get(proxy, "/health", headers={"X-Large": "x" * 40_000}).status_code == 431
+
+
+def test_what_the_service_says_about_pages_goes_through(proxy: Caddy) -> None:
+    headers = get(proxy, "/").headers
+    assert "default-src" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_an_answer_is_seen_while_it_is_written(proxy: Caddy, stack: StackUnderTest) -> None:
