@@ -165,6 +165,7 @@ def _shared_environment(plan: Plan, jwt_secret: str) -> dict[str, str]:
         "JWT_SECRET_KEY": jwt_secret,
         "ADMIN_USERNAME": plan.admin.username,
         "FLOWER_BASIC_AUTH": ":".join(plan.flower_login),
+        "FLOWER_URL": plan.environment.get("FLOWER_URL") or plan.url(plan.flower_port),
         "PROMETHEUS_MULTIPROC_DIR": str(plan.run_dir / "prometheus"),
         "PYTHONUNBUFFERED": "1",
     }

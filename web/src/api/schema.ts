@@ -144,6 +144,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show where the other tools are */
+        get: operations["adminInsightLinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/overview": {
         parameters: {
             query?: never;
@@ -2397,6 +2414,12 @@ export interface components {
             jobs: components["schemas"]["JobSummary"][];
             /** @description `null` on the last page. */
             nextCursor: string | null;
+        };
+        AdminLinks: {
+            /** @description `FLOWER_URL`. */
+            flower: string | null;
+            /** @description `GRAFANA_URL`. */
+            grafana: string | null;
         };
         AdminPaymentPage: {
             /** @description `null` on the last page. */
@@ -5538,6 +5561,7 @@ export type SchemaAdjustCreditsForm = components['schemas']['AdjustCreditsForm']
 export type SchemaAdminDeliveries = components['schemas']['AdminDeliveries'];
 export type SchemaAdminDelivery = components['schemas']['AdminDelivery'];
 export type SchemaAdminJobs = components['schemas']['AdminJobs'];
+export type SchemaAdminLinks = components['schemas']['AdminLinks'];
 export type SchemaAdminPaymentPage = components['schemas']['AdminPaymentPage'];
 export type SchemaAdminPaymentView = components['schemas']['AdminPaymentView'];
 export type SchemaAlive = components['schemas']['Alive'];
@@ -6252,6 +6276,42 @@ export interface operations {
             404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminInsightLinks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Addresses for a browser; `null` where there is none */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "flower": "https://flower.example.com/",
+                     *       "grafana": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminLinks"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };
