@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/admin/assistants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the assistants with their personas */
+        get: operations["adminCatalogListAssistants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/assistants/{assistantId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example coach */
+                assistantId: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change an assistant
+         * @description For questions that are asked from now on, on every process within five seconds.
+         */
+        patch: operations["adminCatalogChangeAssistant"];
+        trace?: never;
+    };
     "/api/admin/audit": {
         parameters: {
             query?: never;
@@ -159,6 +199,50 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/admin/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the models
+         * @description With their prices, when they end, and what is wrong. The provider is asked once a day which models it has.
+         */
+        get: operations["adminCatalogListModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/models/{alias}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example gpt-4o-mini */
+                alias: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a model or its price
+         * @description For questions that are asked from now on, on every process within five seconds. What was accepted before costs what
+         *     it would have.
+         */
+        patch: operations["adminCatalogChangeModel"];
         trace?: never;
     };
     "/api/admin/overview": {
@@ -323,7 +407,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Show an account */
+        /**
+         * Show an account
+         * @description With its tokens, and the credits that it may ask for now.
+         */
         get: operations["adminUsersGetUser"];
         put?: never;
         post?: never;
@@ -841,6 +928,26 @@ export interface paths {
          *     named. Waits for the answer as `generate-plan` does.
          */
         post: operations["plansWelcome"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/assistants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the assistants that one may ask
+         * @description Those that answer in plain text whatever one asks by `POST /api/chat`. What is free for guests costs others tokens.
+         */
+        get: operations["assistantsListAssistants"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2381,6 +2488,28 @@ export interface components {
             delta: number;
             reason: string;
         };
+        AdminAssistant: {
+            /** @description How many earlier messages are sent, of `MAX_HISTORY_LENGTH` at most. */
+            historyMessages: number;
+            id: string;
+            /** @description Whether `GET /api/assistants` has it. */
+            listed: boolean;
+            locale: string;
+            /** @enum {string} */
+            meter: "tokens" | "credits" | "free";
+            /** @description An alias; `default` is the installation's own. */
+            model: string;
+            outputTokens: number;
+            persona: string;
+            /** @description Of one that answers in a format; null for plain text. */
+            responseFormat: string | null;
+            temperature: number | null;
+            /** @description `expectedVersion` of the next change. */
+            version: number;
+        };
+        AdminAssistants: {
+            assistants: components["schemas"]["AdminAssistant"][];
+        };
         AdminDeliveries: {
             deliveries: components["schemas"]["AdminDelivery"][];
             /** @description `null` on the last page. */
@@ -2420,6 +2549,49 @@ export interface components {
             flower: string | null;
             /** @description `GRAFANA_URL`. */
             grafana: string | null;
+        };
+        AdminModel: {
+            acceptsTemperature: boolean;
+            alias: string;
+            /** @description Who asks it. */
+            assistants: string[];
+            /** @description Prompt and answer together. */
+            contextTokens: number;
+            /** @description Until the earlier of both; below zero when it is over. */
+            daysLeft: number | null;
+            /** @description Whether `default` means this one. */
+            isDefault: boolean;
+            outputParameter: string;
+            /** @description The longest answer. */
+            outputTokens: number;
+            /** @description The day that the provider announces. */
+            providerShutdownOn: string | null;
+            reasoningEffort: string | null;
+            /** @description What is sent for the alias today, of itself or of a successor; null if there is none. */
+            sentId: string | null;
+            /** @description The day from which its successor is sent instead. */
+            shutdownOn: string | null;
+            successor: string | null;
+            /** @description What the provider calls it. */
+            upstreamId: string;
+            /** @description `expectedVersion` of the next change. */
+            version: number;
+            /**
+             * @description `ended`: it is over and nothing works that could answer for it. `missing`: the provider doesn't list what is sent for it. `no_successor`: it ends within 60 days and nothing takes over. `ending_soon`: the same, and its successor does. `replaced`: its successor has.
+             * @enum {string|null}
+             */
+            warning: "ended" | "missing" | "no_successor" | "ending_soon" | "replaced" | null;
+            weights: components["schemas"]["PriceWeights"];
+        };
+        AdminModels: {
+            /** @description What `default` means. */
+            defaultModel: string;
+            models: components["schemas"]["AdminModel"][];
+            /**
+             * Format: date-time
+             * @description When the provider was last asked for its models.
+             */
+            providerReadAt: string | null;
         };
         AdminPaymentPage: {
             /** @description `null` on the last page. */
@@ -2469,10 +2641,53 @@ export interface components {
             /** @description `null` on the last page. */
             nextCursor: string | null;
         };
+        AssistantChanges: {
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            historyMessages?: number;
+            listed?: boolean;
+            /** @enum {string} */
+            locale?: "ru" | "en" | "fr";
+            /** @description An alias, or `default`. */
+            model?: string;
+            outputTokens?: number;
+            persona?: string;
+            temperature?: number | null;
+        };
+        AssistantChangesForm: {
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            historyMessages?: number;
+            listed?: boolean;
+            /** @enum {string} */
+            locale?: "ru" | "en" | "fr";
+            /** @description An alias, or `default`. */
+            model?: string;
+            outputTokens?: number;
+            persona?: string;
+            temperature?: number;
+        };
         AssistantMessage: {
             content: string;
             refusal: string | null;
             role: string;
+        };
+        Assistants: {
+            assistants: components["schemas"]["AssistantView"][];
+        };
+        AssistantView: {
+            /** @description `assistant` of `POST /api/chat`. */
+            id: string;
+            /**
+             * @description Its own language.
+             * @enum {string}
+             */
+            locale: "ru" | "en" | "fr";
+            /**
+             * @description What an answer costs the caller: the tokens that it used, one credit, or nothing.
+             * @enum {string}
+             */
+            meter: "tokens" | "credits" | "free";
         };
         AuditedEntry: {
             actorId: string;
@@ -3165,7 +3380,7 @@ export interface components {
              * @description Stable, for programs.
              * @enum {string}
              */
-            code: "ACCOUNT_BLOCKED" | "ACCOUNT_LINKED" | "BAD_CREDENTIALS" | "BALANCE_CHANGED" | "BALANCE_TOO_LOW" | "CANCELLED" | "CODE_USED" | "CONTEXT_NOT_FOUND" | "CONTEXT_TOO_LONG" | "FORBIDDEN" | "IDEMPOTENCY_MISMATCH" | "INSUFFICIENT_TOKENS" | "INTERNAL_ERROR" | "INTERRUPTED" | "INVALID_CODE" | "INVALID_JSON" | "INVALID_MESSAGE" | "JOB_CANCELLED" | "JOB_RUNNING" | "LINK_CODE_INVALID" | "MALFORMED_REQUEST" | "METHOD_NOT_ALLOWED" | "MODEL_NOT_FOUND" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NO_CREDITS" | "OVERLOADED" | "PAYLOAD_TOO_LARGE" | "PAYMENT_SPENT" | "PAYMENT_STATE" | "PAYMENT_UNAVAILABLE" | "RATE_LIMITED" | "REGISTRATION_REQUIRED" | "TOKEN_EXPIRED" | "TOO_MANY_ATTEMPTS" | "TOPUP_UNAVAILABLE" | "UNAUTHORIZED" | "UNAVAILABLE" | "UNSAFE_CALLBACK_URL" | "UNSUPPORTED_MEDIA_TYPE" | "UPSTREAM_ERROR" | "UPSTREAM_TIMEOUT" | "USERNAME_TAKEN" | "VALIDATION_ERROR";
+            code: "ACCOUNT_BLOCKED" | "ACCOUNT_LINKED" | "BAD_CREDENTIALS" | "BALANCE_CHANGED" | "BALANCE_TOO_LOW" | "CANCELLED" | "CODE_USED" | "CONTEXT_NOT_FOUND" | "CONTEXT_TOO_LONG" | "FORBIDDEN" | "IDEMPOTENCY_MISMATCH" | "INSUFFICIENT_TOKENS" | "INTERNAL_ERROR" | "INTERRUPTED" | "INVALID_CODE" | "INVALID_JSON" | "INVALID_MESSAGE" | "JOB_CANCELLED" | "JOB_RUNNING" | "LINK_CODE_INVALID" | "MALFORMED_REQUEST" | "METHOD_NOT_ALLOWED" | "MODEL_NOT_FOUND" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NO_CREDITS" | "OVERLOADED" | "PAYLOAD_TOO_LARGE" | "PAYMENT_SPENT" | "PAYMENT_STATE" | "PAYMENT_UNAVAILABLE" | "RATE_LIMITED" | "REGISTRATION_REQUIRED" | "TOKEN_EXPIRED" | "TOO_MANY_ATTEMPTS" | "TOPUP_UNAVAILABLE" | "UNAUTHORIZED" | "UNAVAILABLE" | "UNSAFE_CALLBACK_URL" | "UNSUPPORTED_MEDIA_TYPE" | "UPSTREAM_ERROR" | "UPSTREAM_TIMEOUT" | "USERNAME_TAKEN" | "VALIDATION_ERROR" | "VERSION_CHANGED";
             /** @description What is wrong with which field. */
             details?: {
                 [key: string]: string[];
@@ -3851,6 +4066,39 @@ export interface components {
             /** @description All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives. */
             siblings: string[];
         };
+        ModelChanges: {
+            acceptsTemperature?: boolean;
+            contextTokens?: number;
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            /** @enum {string} */
+            outputParameter?: "max_completion_tokens" | "max_tokens";
+            outputTokens?: number;
+            /** @enum {string|null} */
+            reasoningEffort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+            /** Format: date */
+            shutdownOn?: string | null;
+            /** @description The alias of another model. */
+            successor?: string | null;
+            upstreamId?: string;
+            weights?: components["schemas"]["WeightChanges"];
+        };
+        ModelChangesForm: {
+            acceptsTemperature?: boolean;
+            contextTokens?: number;
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            /** @enum {string} */
+            outputParameter?: "max_completion_tokens" | "max_tokens";
+            outputTokens?: number;
+            /** @enum {string} */
+            reasoningEffort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+            /** Format: date */
+            shutdownOn?: string;
+            /** @description The alias of another model. */
+            successor?: string;
+            upstreamId?: string;
+        };
         ModuleBegun: {
             chat_id: string;
             messages: components["schemas"]["LearningMessage"][];
@@ -4514,6 +4762,14 @@ export interface components {
             /** @description As the provider counted them, or we did. */
             tokens_used?: number;
         };
+        PriceWeights: {
+            cachedMilli: number;
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            inputMilli: number;
+            outputMilli: number;
+            /** @description Kept on each job with its prices. */
+            version: number;
+        };
         PromptDetails: {
             cached_tokens: number;
         };
@@ -5094,6 +5350,33 @@ export interface components {
             userId: string;
             username: string | null;
         };
+        UserCard: {
+            blocked: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            credits: components["schemas"]["CreditsView"];
+            currentBalance: number;
+            email: string | null;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /** @description What the API key's program calls its end user. */
+            externalId: string | null;
+            firstName: string;
+            held: number;
+            keyId: string | null;
+            lastName: string;
+            /** Format: date-time */
+            lastSeenAt: string | null;
+            /** @description The account that pays for this end user of a key, if it is linked to one. */
+            linkedUserId: string | null;
+            locale: string | null;
+            plan: string;
+            /** @enum {string} */
+            role: "guest" | "end_user" | "user" | "support" | "admin";
+            totalTokens: number;
+            userId: string;
+            username: string | null;
+        };
         Users: {
             limit: number;
             page: number;
@@ -5173,6 +5456,14 @@ export interface components {
             template: components["schemas"]["TemplateShown"] | null;
             /** @description Without what may be a secret in it. */
             url: string;
+        };
+        WeightChanges: {
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            cachedMilli?: number;
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            inputMilli?: number;
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            outputMilli?: number;
         };
         WelcomeQuestion: {
             /** @default null */
@@ -5300,7 +5591,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `BALANCE_TOO_LOW` */
+        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `VERSION_CHANGED`, `BALANCE_TOO_LOW` */
         Error409: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -5442,7 +5733,7 @@ export interface components {
                 "application/json": components["schemas"]["OpenAIError"];
             };
         };
-        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `BALANCE_TOO_LOW` */
+        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `VERSION_CHANGED`, `BALANCE_TOO_LOW` */
         OpenAIError409: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -5558,15 +5849,23 @@ export type SchemaAdjustBalance = components['schemas']['AdjustBalance'];
 export type SchemaAdjustBalanceForm = components['schemas']['AdjustBalanceForm'];
 export type SchemaAdjustCredits = components['schemas']['AdjustCredits'];
 export type SchemaAdjustCreditsForm = components['schemas']['AdjustCreditsForm'];
+export type SchemaAdminAssistant = components['schemas']['AdminAssistant'];
+export type SchemaAdminAssistants = components['schemas']['AdminAssistants'];
 export type SchemaAdminDeliveries = components['schemas']['AdminDeliveries'];
 export type SchemaAdminDelivery = components['schemas']['AdminDelivery'];
 export type SchemaAdminJobs = components['schemas']['AdminJobs'];
 export type SchemaAdminLinks = components['schemas']['AdminLinks'];
+export type SchemaAdminModel = components['schemas']['AdminModel'];
+export type SchemaAdminModels = components['schemas']['AdminModels'];
 export type SchemaAdminPaymentPage = components['schemas']['AdminPaymentPage'];
 export type SchemaAdminPaymentView = components['schemas']['AdminPaymentView'];
 export type SchemaAlive = components['schemas']['Alive'];
 export type SchemaAllKeys = components['schemas']['AllKeys'];
+export type SchemaAssistantChanges = components['schemas']['AssistantChanges'];
+export type SchemaAssistantChangesForm = components['schemas']['AssistantChangesForm'];
 export type SchemaAssistantMessage = components['schemas']['AssistantMessage'];
+export type SchemaAssistants = components['schemas']['Assistants'];
+export type SchemaAssistantView = components['schemas']['AssistantView'];
 export type SchemaAuditedEntry = components['schemas']['AuditedEntry'];
 export type SchemaAuditedLedger = components['schemas']['AuditedLedger'];
 export type SchemaAuditLine = components['schemas']['AuditLine'];
@@ -5668,6 +5967,8 @@ export type SchemaLogoutForm = components['schemas']['LogoutForm'];
 export type SchemaMe = components['schemas']['Me'];
 export type SchemaMemory = components['schemas']['Memory'];
 export type SchemaMessageView = components['schemas']['MessageView'];
+export type SchemaModelChanges = components['schemas']['ModelChanges'];
+export type SchemaModelChangesForm = components['schemas']['ModelChangesForm'];
 export type SchemaModuleBegun = components['schemas']['ModuleBegun'];
 export type SchemaModuleBody = components['schemas']['ModuleBody'];
 export type SchemaModuleDone = components['schemas']['ModuleDone'];
@@ -5726,6 +6027,7 @@ export type SchemaPlanModule = components['schemas']['PlanModule'];
 export type SchemaPlanQuestion = components['schemas']['PlanQuestion'];
 export type SchemaPlanQuestionForm = components['schemas']['PlanQuestionForm'];
 export type SchemaPlanReply = components['schemas']['PlanReply'];
+export type SchemaPriceWeights = components['schemas']['PriceWeights'];
 export type SchemaPromptDetails = components['schemas']['PromptDetails'];
 export type SchemaPromptMessage = components['schemas']['PromptMessage'];
 export type SchemaQuestion = components['schemas']['Question'];
@@ -5774,6 +6076,7 @@ export type SchemaUsage = components['schemas']['Usage'];
 export type SchemaUsageCount = components['schemas']['UsageCount'];
 export type SchemaUsageRow = components['schemas']['UsageRow'];
 export type SchemaUser = components['schemas']['User'];
+export type SchemaUserCard = components['schemas']['UserCard'];
 export type SchemaUsers = components['schemas']['Users'];
 export type SchemaVitals = components['schemas']['Vitals'];
 export type SchemaWebhook = components['schemas']['Webhook'];
@@ -5781,6 +6084,7 @@ export type SchemaWebhookChanges = components['schemas']['WebhookChanges'];
 export type SchemaWebhookChangesForm = components['schemas']['WebhookChangesForm'];
 export type SchemaWebhooks = components['schemas']['Webhooks'];
 export type SchemaWebhookWithSecret = components['schemas']['WebhookWithSecret'];
+export type SchemaWeightChanges = components['schemas']['WeightChanges'];
 export type SchemaWelcomeQuestion = components['schemas']['WelcomeQuestion'];
 export type SchemaWelcomeQuestionForm = components['schemas']['WelcomeQuestionForm'];
 export type SchemaWelcomeReply = components['schemas']['WelcomeReply'];
@@ -5828,6 +6132,129 @@ export type HeaderXRequestId = components['headers']['X-Request-Id'];
 export type HeaderXShouldRetry = components['headers']['x-should-retry'];
 export type $defs = Record<string, never>;
 export interface operations {
+    adminCatalogListAssistants: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All assistants by their ids */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "assistants": [
+                     *         {
+                     *           "id": "coach",
+                     *           "persona": "Tu es un coach bienveillant.",
+                     *           "locale": "fr",
+                     *           "model": "default",
+                     *           "temperature": 0.7,
+                     *           "outputTokens": 1000,
+                     *           "historyMessages": 20,
+                     *           "meter": "credits",
+                     *           "responseFormat": null,
+                     *           "listed": true,
+                     *           "version": 1
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminAssistants"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminCatalogChangeAssistant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /** @example coach */
+                assistantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "model": "gpt-6-sol",
+                 *       "temperature": 0.5,
+                 *       "outputTokens": 1500
+                 *     }
+                 */
+                "application/json": components["schemas"]["AssistantChanges"];
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "model": "gpt-6-sol",
+                 *       "temperature": 0.5,
+                 *       "outputTokens": 1500
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["AssistantChangesForm"];
+            };
+        };
+        responses: {
+            /** @description The assistant as it is now */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "coach",
+                     *       "persona": "Tu es un coach bienveillant.",
+                     *       "locale": "fr",
+                     *       "model": "default",
+                     *       "temperature": 0.7,
+                     *       "outputTokens": 1000,
+                     *       "historyMessages": 20,
+                     *       "meter": "credits",
+                     *       "responseFormat": null,
+                     *       "listed": true,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminAssistant"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
     adminInsightAudit: {
         parameters: {
             query?: {
@@ -6312,6 +6739,160 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminCatalogListModels: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All models by their aliases */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "models": [
+                     *         {
+                     *           "alias": "gpt-4o-mini",
+                     *           "upstreamId": "gpt-4o-mini",
+                     *           "sentId": "gpt-4o-mini",
+                     *           "weights": {
+                     *             "version": 1,
+                     *             "inputMilli": 1000,
+                     *             "cachedMilli": 1000,
+                     *             "outputMilli": 1000
+                     *           },
+                     *           "contextTokens": 128000,
+                     *           "outputTokens": 16384,
+                     *           "acceptsTemperature": true,
+                     *           "outputParameter": "max_completion_tokens",
+                     *           "reasoningEffort": null,
+                     *           "shutdownOn": "2027-01-14",
+                     *           "providerShutdownOn": "2027-01-14",
+                     *           "daysLeft": 54,
+                     *           "successor": "gpt-6-luna",
+                     *           "warning": "ending_soon",
+                     *           "isDefault": false,
+                     *           "assistants": [
+                     *             "chat"
+                     *           ],
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "defaultModel": "gpt-6-luna",
+                     *       "providerReadAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminModels"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminCatalogChangeModel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /** @example gpt-4o-mini */
+                alias: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "weights": {
+                 *         "inputMilli": 1000,
+                 *         "cachedMilli": 500,
+                 *         "outputMilli": 4000
+                 *       },
+                 *       "shutdownOn": "2027-01-14",
+                 *       "successor": "gpt-6-luna"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ModelChanges"];
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "shutdownOn": "2027-01-14",
+                 *       "successor": "gpt-6-luna"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["ModelChangesForm"];
+            };
+        };
+        responses: {
+            /** @description The model as it is now */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "alias": "gpt-4o-mini",
+                     *       "upstreamId": "gpt-4o-mini",
+                     *       "sentId": "gpt-4o-mini",
+                     *       "weights": {
+                     *         "version": 1,
+                     *         "inputMilli": 1000,
+                     *         "cachedMilli": 1000,
+                     *         "outputMilli": 1000
+                     *       },
+                     *       "contextTokens": 128000,
+                     *       "outputTokens": 16384,
+                     *       "acceptsTemperature": true,
+                     *       "outputParameter": "max_completion_tokens",
+                     *       "reasoningEffort": null,
+                     *       "shutdownOn": "2027-01-14",
+                     *       "providerShutdownOn": "2027-01-14",
+                     *       "daysLeft": 54,
+                     *       "successor": "gpt-6-luna",
+                     *       "warning": "ending_soon",
+                     *       "isDefault": false,
+                     *       "assistants": [
+                     *         "chat"
+                     *       ],
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminModel"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };
@@ -6884,7 +7465,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The account and its wallet */
+            /** @description The account with all its wallets */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -6910,10 +7491,17 @@ export interface operations {
                      *       "expiresAt": null,
                      *       "externalId": null,
                      *       "keyId": null,
-                     *       "linkedUserId": null
+                     *       "linkedUserId": null,
+                     *       "credits": {
+                     *         "remaining": 7,
+                     *         "extra": 3,
+                     *         "held": 0,
+                     *         "unlimited": false,
+                     *         "periodEndsAt": "2024-01-15T10:00:00Z"
+                     *       }
                      *     }
                      */
-                    "application/json": components["schemas"]["User"];
+                    "application/json": components["schemas"]["UserCard"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -7510,9 +8098,11 @@ export interface operations {
     adminUsersListUsers: {
         parameters: {
             query?: {
+                blocked?: "true" | "false";
                 limit?: number;
                 /** @description As far as the first 10000 rows; a narrower search reaches the others. */
                 page?: number;
+                plan?: "FREE" | "BASIC" | "PREMIUM";
                 /** @description The beginning of a name or an e-mail. */
                 q?: string;
                 role?: "guest" | "end_user" | "user" | "support" | "admin";
@@ -8794,6 +9384,52 @@ export interface operations {
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    assistantsListAssistants: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The assistants, the usual one first */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "assistants": [
+                     *         {
+                     *           "id": "chat",
+                     *           "meter": "tokens",
+                     *           "locale": "ru"
+                     *         },
+                     *         {
+                     *           "id": "coach",
+                     *           "meter": "credits",
+                     *           "locale": "fr"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Assistants"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };
