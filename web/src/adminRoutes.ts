@@ -67,6 +67,20 @@ export const adminRoute: RouteRecordRaw = {
       meta: { title: 'admin.nav.deliveries' },
     },
     {
+      path: 'models/:alias?',
+      name: 'admin-models',
+      component: () => import('./pages/admin/AdminModelsPage.vue'),
+      props: true,
+      meta: { title: 'admin.nav.models' },
+    },
+    {
+      path: 'assistants/:assistantId?',
+      name: 'admin-assistants',
+      component: () => import('./pages/admin/AdminAssistantsPage.vue'),
+      props: true,
+      meta: { title: 'admin.nav.assistants' },
+    },
+    {
       path: 'audit',
       name: 'admin-audit',
       component: () => import('./pages/admin/AdminAuditPage.vue'),
