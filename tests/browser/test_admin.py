@@ -13,7 +13,8 @@ from tests.browser.test_ui import EVIL, ask, register
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SECTIONS = ("ledger", "dialogs", "jobs", "keys", "payments", "deliveries", "audit")
-PAGES = ("", "/users", "/jobs", "/payments", "/codes", "/keys", "/deliveries", "/audit")
+CATALOG = ("/models", "/models/gpt-4o-mini", "/assistants", "/assistants/coach")
+PAGES = ("", "/users", "/jobs", "/payments", "/codes", "/keys", "/deliveries", *CATALOG, "/audit")
 
 
 @pytest.fixture
@@ -248,8 +249,31 @@ def test_payments_codes_and_keys_are_looked_after(
     expect(page.get_by_role("cell", name="revoked")).to_be_visible()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+def test_a_models_price_is_changed_but_not_over_somebody_elses_change(
+    page: Page, elsewhere: Page, stack: Stack, complaints: list[str]
+) -> None:
+    become(elsewhere, stack, "admin")
+    become(page, stack, "admin")
+    elsewhere.goto("/admin/models/gpt-5.4-mini")
+    page.goto("/admin/models")
+    expect(page.get_by_role("row").filter(has_text="gpt-4o-mini")).to_contain_text("it ends soon")
+    page.get_by_role("link", name="gpt-5.4-mini").click()
+    page.get_by_label("Answer", exact=True).fill("4000")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="Saved")).to_be_visible()
+    elsewhere.get_by_label("Prompt", exact=True).fill("2000")
+    elsewhere.get_by_role("button", name="Save").click()
+    expect(elsewhere.get_by_test_id("stale")).to_be_visible()
+    expect(elsewhere.get_by_label("Answer", exact=True)).to_have_value("4000")
+    expect(elsewhere.get_by_label("Prompt", exact=True)).to_have_value("1000")
+    page.goto("/admin/models")
+    expect(page.get_by_role("row").filter(has_text="gpt-5.4-mini")).to_contain_text("1 / 1 / 4")
+    page.goto("/admin/audit")
+    expect(page.get_by_role("row").filter(has_text="Model changed").first).to_contain_text("gpt-5.4-mini")
+    assert complaints == []
+
+
+@pytest.mark.parametrize(("width", "colours"), [(360, "dark"), (1440, "light")])
 def test_the_panel_fits_its_screen_and_can_be_read_aloud(
     page: Page, elsewhere: Page, stack: Stack, width: int, colours: str, complaints: list[str]
 ) -> None:
