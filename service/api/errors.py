@@ -144,6 +144,7 @@ def failure(code: str, reason: str | None = None) -> dict[str, str]:
 
 def _answer(code: str, error: ServiceError) -> Response:
     status = STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    state().error_code = code
     retry_after = error.retry_after_seconds
     if retry_after is None and status in _RETRY_STATUSES:
         retry_after = _RETRY_SECONDS

@@ -16,6 +16,8 @@ log = structlog.get_logger("service.api.access")
 UNMATCHED = "unmatched"
 # Asked for every few seconds by machines, so their log lines would only hide the others.
 _QUIET_ROUTES = frozenset({"/health", "/health/live", "/metrics"})
+# What the day's requests are counted of: not pages, and not what nobody has.
+_API = ("/api/", "/v1/")
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -63,6 +65,8 @@ def _record(response: Response) -> None:
     services().metrics.http_request(method, route, response.status_code, seconds, size)
     if route in _QUIET_ROUTES:
         return
+    if route.startswith(_API):
+        services().traffic.request(state().error_code)
     log.info(
         "request",
         **{

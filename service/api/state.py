@@ -19,13 +19,16 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 @dataclass
 class RequestState:
-    """`account_locale` is known once somebody has been recognised, `usual_locale` if the surface has a language."""
+    """`account_locale` is known once somebody has been recognised, `usual_locale` if the surface has a language;
+    `error_code` is what was answered, if it was an error.
+    """
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     account_id: str | None = None
     account_locale: str | None = None
     usual_locale: str | None = None
+    error_code: str | None = None
 
 
 def install(app: Flask, container: Container) -> None:

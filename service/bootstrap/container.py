@@ -100,6 +100,7 @@ class Container:
     figures: FiguresService
     health: Health
     metrics: Metrics
+    traffic: ports.Traffic
     events: ports.JobEvents
     celery: Celery
     outages: tuple[type[Exception], ...] = OUTAGES
@@ -126,7 +127,12 @@ def build(settings: Settings) -> Container:
     jobs = _job_service(settings, outside, owners, replays, places, endings)
     accounts = _account_service(settings, outside)
     dialogs = DialogService(
-        dialogs=outside.dialogs, tracks=outside.tracks, owners=owners, places=places, clock=outside.clock
+        dialogs=outside.dialogs,
+        jobs=outside.jobs,
+        tracks=outside.tracks,
+        owners=owners,
+        places=places,
+        clock=outside.clock,
     )
     erase = EraseService(
         erasures=outside.erasures,
@@ -141,6 +147,7 @@ def build(settings: Settings) -> Container:
     figures = FiguresService(
         accounts=outside.accounts,
         usage=outside.reports,
+        requests=outside.request_counts,
         balances=outside.reports,
         figures=MongoFigures(),
         leases=MongoLeases(),
@@ -275,6 +282,7 @@ def build(settings: Settings) -> Container:
             mongo=outside.mongo, redis=outside.redis, breaker=outside.breaker, standin=settings.openai_standin
         ),
         metrics=outside.metrics,
+        traffic=outside.traffic,
         events=outside.events,
         celery=outside.celery,
     )

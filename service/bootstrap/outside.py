@@ -31,6 +31,7 @@ from service.adapters.mongo.money import MongoMoney
 from service.adapters.mongo.payments import MongoPayments
 from service.adapters.mongo.redeem_codes import MongoRedeemCodes
 from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.request_counts import MongoRequestCounts
 from service.adapters.mongo.search import MongoSearch
 from service.adapters.mongo.tracks import MongoTracks
 from service.adapters.mongo.transcripts import MongoTranscripts
@@ -50,6 +51,7 @@ from service.adapters.redis.limits import RedisRateLimits
 from service.adapters.redis.open_jobs import RedisOpenJobs
 from service.adapters.redis.pauses import RedisPauses
 from service.adapters.redis.streams import RedisAnswerWriter
+from service.adapters.traffic import BackgroundTraffic
 from service.adapters.webhook_http import WebhookHttp
 from service.adapters.withdrawals import BackgroundWithdrawals
 from service.domain.payments import ProviderName
@@ -83,6 +85,8 @@ class Outside:
     catalog_desk: ports.CatalogDesk
     provider_news: ports.ProviderNewsStore
     reports: MongoReports
+    request_counts: ports.RequestCounts
+    traffic: ports.Traffic
     rate_limits: ports.RateLimits
     pauses: ports.Pauses
     open_jobs: ports.OpenJobs
@@ -120,6 +124,7 @@ def connect(settings: Settings) -> Outside:
     )
     clock = SystemClock()
     money = MongoMoney(transactions, settings.plan_policy, clock)
+    request_counts = MongoRequestCounts()
     catalog = MongoCatalog(settings.openai_model)
     metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
@@ -152,6 +157,8 @@ def connect(settings: Settings) -> Outside:
         catalog_desk=MongoCatalogDesk(catalog),
         provider_news=MongoProviderNews(),
         reports=MongoReports(),
+        request_counts=request_counts,
+        traffic=BackgroundTraffic(counts=request_counts, clock=clock, outages=OUTAGES),
         rate_limits=RedisRateLimits(redis_url, best_effort),
         pauses=RedisPauses(redis, best_effort),
         open_jobs=RedisOpenJobs(redis, best_effort),

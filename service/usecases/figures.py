@@ -1,6 +1,6 @@
 """Figures about the whole service, measured once a minute: what they cost grows with the number of accounts."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -19,6 +19,7 @@ class FiguresService:
         *,
         accounts: ports.Accounts,
         usage: ports.UsageReports,
+        requests: ports.RequestCounts,
         balances: ports.Balances,
         figures: ports.FiguresStore,
         leases: ports.Leases,
@@ -27,6 +28,7 @@ class FiguresService:
     ) -> None:
         self._accounts = accounts
         self._usage = usage
+        self._requests = requests
         self._balances = balances
         self._figures = figures
         self._leases = leases
@@ -55,6 +57,8 @@ class FiguresService:
             balance_median=median,
             days=self._usage.totals(None, first_day, last_day, "day"),
             models=self._usage.totals(None, first_day, last_day, "model"),
+            failures=self._usage.failures(datetime.fromisoformat(first_day).replace(tzinfo=UTC)),
+            requests=self._requests.since(first_day),
         )
         self._figures.keep(figures)
         log.info("figures measured", active_users=figures.active_users)

@@ -218,6 +218,21 @@ def test_the_overview_tells_of_now_and_the_last_week(
     assert overview["balance"].keys() == {"mean", "median"}
     assert overview["days"][-1]["jobs"] >= 1
     assert overview["models"][0]["totalTokens"] > 0
+    assert {"failures", "requests"} <= overview.keys()
+
+
+def test_requests_to_the_api_are_counted_with_their_errors(
+    client: FlaskClient, user: Caller, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+    monkeypatch.setattr(container.traffic, "request", seen.append)
+    user.get("/api/billing")
+    user.get("/api/chat/jobs/unknown")
+    user.post("/api/chat", {"message": ""})
+    client.get("/v1/models")
+    for path in ("/health", "/metrics", "/docs", "/nothing/here"):
+        client.get(path)
+    assert seen == [None, "NOT_FOUND", "INVALID_MESSAGE", "UNAUTHORIZED"]
 
 
 def test_the_other_tools_are_where_the_settings_say(support: Caller, container: Container) -> None:

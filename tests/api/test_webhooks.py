@@ -1,10 +1,14 @@
 """`/api/webhooks` and its operators' side over HTTP."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 from pymongo.database import Database
 
+from service.usecases.webhook_messages import PLACEHOLDERS
 from tests.api.conftest import Caller, NewCaller
 from tests.api.test_openapi import complain
 
@@ -139,3 +143,25 @@ def test_real_answers_fit_their_schemas(user: Caller) -> None:
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
         answer = user.get(HOOKS + path.replace("{webhookId}", made["id"])).json
         assert not complain(document, schema, answer), path
+
+
+def test_the_placeholders_of_a_template_are_documented(client: FlaskClient) -> None:
+    """In the guide, and in the reference, by which a form may list them."""
+    guide = (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `{")]
+    assert {name for row in rows for name in re.findall(r"{(\w+)}", row)} == PLACEHOLDERS
+    assert "`{metadata.NAME}`" in guide
+    schema = client.get("/openapi.json").json["components"]["schemas"]["TemplateInput"]
+    listed = schema["properties"]["fields"]["description"].partition("`{placeholders}`: ")[2]
+    names = {re.sub(r" \(.*?\)", "", name).strip(" .") for name in re.sub(r"\([^)]*\)", "", listed).split(",")}
+    assert names == PLACEHOLDERS | {"metadata.NAME"}
+
+
+def test_every_placeholder_may_be_used_and_comes_back_as_it_was_saved(user: Caller) -> None:
+    made = create(user)
+    wanted = {"method": "PUT", "body": "form", "fields": {name: f"<{{{name}}}>" for name in sorted(PLACEHOLDERS)}}
+    path = f"{HOOKS}/{made['id']}"
+    changed = user.call("PATCH", path, json={"format": "template", "template": wanted})
+    assert changed.status_code == 200, changed.text
+    assert user.get(path).json["template"] == wanted
+    assert user.get(path).json["format"] == "template"

@@ -25,6 +25,7 @@ from service.adapters.mongo.catalog_desk import MongoCatalogDesk
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
+from service.adapters.mongo.request_counts import MongoRequestCounts
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.billing import LOSS_ACCOUNT_ID, Unit
@@ -57,7 +58,7 @@ from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures", "provider_models"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
 GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
-GROWING |= {"chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
+GROWING |= {"request_days", "chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
 # Method, what it may do, and why it may.
 EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
     (
@@ -148,6 +149,9 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     MongoJobs().cancel_requests([again.id])
     MongoJobs().finished([again.id])
     MongoJobs().count_open(anna.account_id, 5)
+    MongoRequestCounts().add("2030-01-31", 1, {"NOT_FOUND": 1})
+    MongoRequestCounts().since("2030-01-31")
+    MongoJobs().newest_open(anna.account_id, "a chat")
     MongoJobs().due(A_PAGE, silent_seconds=30)
     MongoJobs().mark_announced([again.id])
     for status in (None, JobStatus.SUCCEEDED):

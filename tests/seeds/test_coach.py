@@ -23,7 +23,14 @@ OF_ERRORS = {"requestId", "topUpUrl", "required", "available", "held"}
 ADDED = {
     f"GET {SESSIONS}": {"nextCursor", "sessions[].status"},
     f"POST {SESSIONS}": OF_SESSION,
-    f"GET {SESSION}": {"nextCursor", "session.lastMessage", "session.messageCount", "session.status", *OF_MESSAGES},
+    f"GET {SESSION}": {
+        "nextCursor",
+        "session.lastMessage",
+        "session.messageCount",
+        "session.status",
+        *OF_MESSAGES,
+        "session.runningJobId",
+    },
     f"POST {SEND}": {"unlimited"},
     f"GET {HISTORY}": {"nextCursor"},
     f"GET {STATS}": {"stats.unlimited", "stats.periodEndsAt"},

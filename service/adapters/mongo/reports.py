@@ -2,14 +2,16 @@
 
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import datetime
 
 import pymongo
 from bson import MinKey
 
 from service.adapters.mongo.connection import Row, collection
-from service.adapters.mongo.documents import FiguresDocument, UsageDocument, WalletDocument
+from service.adapters.mongo.documents import FiguresDocument, JobDocument, UsageDocument, WalletDocument
 from service.domain.billing import LOSS_ACCOUNT_ID
-from service.usecases.ports import Figures, UsageTotals
+from service.domain.jobs import JobStatus
+from service.usecases.ports import FailureTotals, Figures, RequestTotals, UsageTotals
 
 LATEST = "latest"
 # For what is measured in the background and may walk an index of all accounts.
@@ -21,6 +23,7 @@ class MongoReports:
     def __init__(self) -> None:
         self._usage = collection(UsageDocument)
         self._wallets = collection(WalletDocument)
+        self._jobs = collection(JobDocument)
 
     def totals(self, account_id: str | None, first_day: str, last_day: str, group: str) -> list[UsageTotals]:
         """See `ports.UsageReports.totals`."""
@@ -33,6 +36,16 @@ class MongoReports:
         with nullcontext() if account_id is not None else pymongo.timeout(MEASURE_SECONDS):
             rows = list(self._usage.aggregate(pipeline))
         return [UsageTotals(key=row["_id"], **{name: row[name] for name in _SUMS}) for row in rows]
+
+    def failures(self, since: datetime) -> list[FailureTotals]:
+        """See `ports.UsageReports.failures`. Walks an index of failed jobs, and no jobs."""
+        pipeline: list[Row] = [
+            {"$match": {"status": JobStatus.FAILED.value, "finished_at": {"$gte": since}}},
+            {"$group": {"_id": "$error_code", "jobs": {"$sum": 1}}},
+            {"$sort": {"_id": 1}},
+        ]
+        with pymongo.timeout(MEASURE_SECONDS):
+            return [FailureTotals(row["_id"], row["jobs"]) for row in self._jobs.aggregate(pipeline)]
 
     def mean_and_median(self) -> tuple[float, float]:
         """See `ports.Balances.mean_and_median`. Walks an index of all balances, and no documents."""
@@ -68,7 +81,12 @@ class MongoFigures:
             return None
         del row["_id"]
         totals = {name: [UsageTotals(**total) for total in row[name]] for name in ("days", "models")}
-        return Figures(**{**row, **totals})
+        # What an older version of the service measured has neither of these.
+        told = {
+            "failures": [FailureTotals(**each) for each in row.get("failures", ())],
+            "requests": [RequestTotals(**each) for each in row.get("requests", ())],
+        }
+        return Figures(**{**row, **totals, **told})
 
     def keep(self, figures: Figures) -> None:
         self._figures.replace_one({"_id": LATEST}, asdict(figures), upsert=True)

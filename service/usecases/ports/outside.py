@@ -231,6 +231,11 @@ class Telemetry(Protocol):
     def upstream_call(self, model: str, seconds: float, error_code: str | None) -> None: ...
 
 
+class Traffic(Protocol):
+    def request(self, error_code: str | None) -> None:
+        """The API has answered one more request, with this error code if it was one. Costs the caller nothing."""
+
+
 class Clock(Protocol):
     def now(self) -> datetime:
         """UTC."""

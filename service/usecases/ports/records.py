@@ -86,8 +86,25 @@ class UsageTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestTotals:
+    """The requests that the API answered on one ISO day, and how many of them with which error code."""
+
+    day: str
+    requests: int
+    errors: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTotals:
+    """How many jobs failed with a code."""
+
+    code: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """About the whole service at a moment: balances in tokens, the use of the last seven days."""
+    """About the whole service at a moment: balances in tokens; use, failures and requests of the last seven days."""
 
     measured_at: datetime
     active_users: int
@@ -95,6 +112,8 @@ class Figures:
     balance_median: float
     days: list[UsageTotals]
     models: list[UsageTotals]
+    failures: list[FailureTotals] = field(default_factory=list)
+    requests: list[RequestTotals] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

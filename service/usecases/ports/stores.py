@@ -16,6 +16,7 @@ from service.usecases.ports.records import (
     AuditEntry,
     Credentials,
     DeliveryQuery,
+    FailureTotals,
     Figures,
     FoundKey,
     IdempotencyKey,
@@ -26,6 +27,7 @@ from service.usecases.ports.records import (
     Movement,
     NewLogin,
     Page,
+    RequestTotals,
     UsageTotals,
     UserQuery,
     UserRow,
@@ -197,6 +199,9 @@ class Jobs(Protocol):
 
     def mark_announced(self, job_ids: Sequence[str]) -> None: ...
 
+    def newest_open(self, account_id: str, chat_id: str) -> str | None:
+        """The id of the job that was accepted last of those of a chat that are not final."""
+
     def count_open(self, account_id: str, most: int) -> int:
         """How many jobs of this account are not final, counting no further than `most`."""
 
@@ -207,6 +212,19 @@ class Jobs(Protocol):
 class UsageReports(Protocol):
     def totals(self, account_id: str | None, first_day: str, last_day: str, group: str) -> list[UsageTotals]:
         """Sums over inclusive ISO days, grouped by `day` or `model`; of every account if `account_id` is None."""
+
+    def failures(self, since: datetime) -> list[FailureTotals]:
+        """How many jobs have failed since then, by code, in alphabetical order."""
+
+
+class RequestCounts(Protocol):
+    """What the API has answered, day by day."""
+
+    def add(self, day: str, requests: int, errors: Mapping[str, int]) -> None:
+        """Add so many requests to an ISO day, and of them so many with each error code."""
+
+    def since(self, first_day: str) -> list[RequestTotals]:
+        """From an ISO day on, oldest first. Days without a request are left out."""
 
 
 class Idempotency(Protocol):

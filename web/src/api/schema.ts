@@ -254,7 +254,8 @@ export interface paths {
         };
         /**
          * Show how the service does
-         * @description The jobs are those of this moment; everything else is measured once a minute.
+         * @description The jobs are those of this moment; everything else is measured once a minute. Requests are counted where they are
+         *     answered and written down every ten seconds, so a web process that died may have taken the last of them with it.
          */
         get: operations["adminInsightOverview"];
         put?: never;
@@ -1802,7 +1803,8 @@ export interface paths {
         };
         /**
          * Read a session
-         * @description Its newest messages come oldest first; `nextCursor` leads to those before them.
+         * @description Its newest messages come oldest first; `nextCursor` leads to those before them. An answer that isn't there yet is
+         *     `runningJobId`.
          */
         get: operations["sessionsGet"];
         put?: never;
@@ -3056,6 +3058,24 @@ export interface components {
              */
             web_search_options: null;
         };
+        ChatInSession: {
+            /** Format: date-time */
+            createdAt: string;
+            id: string;
+            /** @enum {string} */
+            kind: "default" | "extra" | "module";
+            messageCount: number;
+            /** @description Of a module's chat. */
+            moduleId: string | null;
+            /** @description The job that is being answered in it, if it takes one at a time. */
+            runningJobId: string | null;
+            sessionId: string;
+            /** @enum {string} */
+            status: "active" | "archived" | "completed";
+            title: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
         ChatMessages: {
             chat_id: string;
             messages: components["schemas"]["LearningMessage"][];
@@ -3119,7 +3139,7 @@ export interface components {
             tokens_used?: number;
         };
         Chats: {
-            chats: components["schemas"]["ChatView"][];
+            chats: components["schemas"]["ChatInSession"][];
             /** @description `null` on the last page. */
             nextCursor: string | null;
         };
@@ -3130,22 +3150,6 @@ export interface components {
         ChatStatusForm: {
             /** @enum {string} */
             status: "active" | "archived" | "completed";
-        };
-        ChatView: {
-            /** Format: date-time */
-            createdAt: string;
-            id: string;
-            /** @enum {string} */
-            kind: "default" | "extra" | "module";
-            messageCount: number;
-            /** @description Of a module's chat. */
-            moduleId: string | null;
-            sessionId: string;
-            /** @enum {string} */
-            status: "active" | "archived" | "completed";
-            title: string;
-            /** Format: date-time */
-            updatedAt: string;
         };
         ChoiceMade: {
             /** @enum {string} */
@@ -3403,6 +3407,10 @@ export interface components {
             /** @description What the API key may not do. */
             requiredScope?: string;
         };
+        ErrorRow: {
+            code: string;
+            requests: number;
+        };
         ExportedChat: {
             /** Format: date-time */
             createdAt: string;
@@ -3440,6 +3448,10 @@ export interface components {
             /** Format: date-time */
             exportedAt: string;
             session: components["schemas"]["SessionView"];
+        };
+        FailureRow: {
+            code: string;
+            jobs: number;
         };
         Farewell: {
             /**
@@ -3627,6 +3639,8 @@ export interface components {
             assistant: string;
             /** @description Taken from the balance, in the meter's unit. */
             charged: number;
+            /** @description The chat of that session. */
+            chatId: string | null;
             /** @description The dialog with this turn. */
             context?: components["schemas"]["ContextItem"][];
             /** Format: date-time */
@@ -3660,6 +3674,8 @@ export interface components {
             result?: {
                 [key: string]: unknown;
             };
+            /** @description The session that it was asked in; null for the default dialog, and outside any. */
+            sessionId: string | null;
             /** Format: date-time */
             startedAt?: string;
             /**
@@ -3691,6 +3707,8 @@ export interface components {
             assistant: string;
             /** @description Taken from the balance, in the meter's unit. */
             charged: number;
+            /** @description The chat of that session. */
+            chatId: string | null;
             /** Format: date-time */
             createdAt: string;
             /** @description What was available right after this job: tokens; of the meter `credits` what was left of the month's and the extra credits; absent where a plan has no limit. */
@@ -3716,6 +3734,8 @@ export interface components {
              */
             meter: "tokens" | "credits" | "free";
             model: string;
+            /** @description The session that it was asked in; null for the default dialog, and outside any. */
+            sessionId: string | null;
             /** Format: date-time */
             startedAt?: string;
             /**
@@ -4559,6 +4579,7 @@ export interface components {
             };
         };
         OpenJobs: {
+            /** @description The length of the queue. */
             queued: number;
             running: number;
         };
@@ -4599,6 +4620,8 @@ export interface components {
             balance: components["schemas"]["Balances"];
             /** @description The last seven days. */
             days: components["schemas"]["UsageRow"][];
+            /** @description Jobs of the same days that failed, by code. */
+            failures: components["schemas"]["FailureRow"][];
             jobs: components["schemas"]["OpenJobs"];
             /**
              * Format: date-time
@@ -4607,6 +4630,8 @@ export interface components {
             measuredAt: string;
             /** @description The same days by model. */
             models: components["schemas"]["UsageRow"][];
+            /** @description What the API answered on the same days (UTC). */
+            requests: components["schemas"]["RequestRow"][];
         };
         Owner: {
             /**
@@ -4963,6 +4988,13 @@ export interface components {
              */
             stream: boolean;
         };
+        RequestRow: {
+            day: string;
+            /** @description Of them refused or failed, by code. */
+            errors: components["schemas"]["ErrorRow"][];
+            /** @description All, under `/api` and `/v1`. */
+            requests: number;
+        };
         Results: {
             /** @description `null` on the last page. */
             nextCursor: string | null;
@@ -5029,6 +5061,8 @@ export interface components {
             lastMessage: string;
             messageCount: number;
             messages: components["schemas"]["MessageView"][];
+            /** @description The job that is being answered in the session's default chat, to be followed at `/api/chat/jobs/{jobId}/events`; null if there is none. */
+            runningJobId: string | null;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
             title: string;
@@ -5883,6 +5917,7 @@ export type SchemaCallbackSecret = components['schemas']['CallbackSecret'];
 export type SchemaChat = components['schemas']['Chat'];
 export type SchemaChatCompletion = components['schemas']['ChatCompletion'];
 export type SchemaChatCompletionRequest = components['schemas']['ChatCompletionRequest'];
+export type SchemaChatInSession = components['schemas']['ChatInSession'];
 export type SchemaChatMessages = components['schemas']['ChatMessages'];
 export type SchemaChatRemark = components['schemas']['ChatRemark'];
 export type SchemaChatRemarkForm = components['schemas']['ChatRemarkForm'];
@@ -5890,7 +5925,6 @@ export type SchemaChatReply = components['schemas']['ChatReply'];
 export type SchemaChats = components['schemas']['Chats'];
 export type SchemaChatStatus = components['schemas']['ChatStatus'];
 export type SchemaChatStatusForm = components['schemas']['ChatStatusForm'];
-export type SchemaChatView = components['schemas']['ChatView'];
 export type SchemaChoiceMade = components['schemas']['ChoiceMade'];
 export type SchemaCode = components['schemas']['Code'];
 export type SchemaCodeBatch = components['schemas']['CodeBatch'];
@@ -5917,9 +5951,11 @@ export type SchemaDialogs = components['schemas']['Dialogs'];
 export type SchemaEdit = components['schemas']['Edit'];
 export type SchemaEditForm = components['schemas']['EditForm'];
 export type SchemaError = components['schemas']['Error'];
+export type SchemaErrorRow = components['schemas']['ErrorRow'];
 export type SchemaExportedChat = components['schemas']['ExportedChat'];
 export type SchemaExportedMessage = components['schemas']['ExportedMessage'];
 export type SchemaExportedSession = components['schemas']['ExportedSession'];
+export type SchemaFailureRow = components['schemas']['FailureRow'];
 export type SchemaFarewell = components['schemas']['Farewell'];
 export type SchemaFarewellForm = components['schemas']['FarewellForm'];
 export type SchemaFinalQuestion = components['schemas']['FinalQuestion'];
@@ -6040,6 +6076,7 @@ export type SchemaRefreshForm = components['schemas']['RefreshForm'];
 export type SchemaRefundView = components['schemas']['RefundView'];
 export type SchemaRegenerate = components['schemas']['Regenerate'];
 export type SchemaRegenerateForm = components['schemas']['RegenerateForm'];
+export type SchemaRequestRow = components['schemas']['RequestRow'];
 export type SchemaResults = components['schemas']['Results'];
 export type SchemaSavedContext = components['schemas']['SavedContext'];
 export type SchemaSecretRotation = components['schemas']['SecretRotation'];
@@ -6347,6 +6384,8 @@ export interface operations {
                      *         {
                      *           "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *           "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "status": "succeeded",
                      *           "assistant": "chat",
                      *           "meter": "tokens",
@@ -6409,6 +6448,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -6951,6 +6992,24 @@ export interface operations {
                      *           "completionTokens": 1800,
                      *           "totalTokens": 4200,
                      *           "charged": 4200
+                     *         }
+                     *       ],
+                     *       "failures": [
+                     *         {
+                     *           "code": "UPSTREAM_ERROR",
+                     *           "jobs": 1
+                     *         }
+                     *       ],
+                     *       "requests": [
+                     *         {
+                     *           "day": "2024-01-15",
+                     *           "requests": 1420,
+                     *           "errors": [
+                     *             {
+                     *               "code": "RATE_LIMITED",
+                     *               "requests": 12
+                     *             }
+                     *           ]
                      *         }
                      *       ],
                      *       "measuredAt": "2024-01-15T10:00:00Z"
@@ -10851,6 +10910,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11217,6 +11278,8 @@ export interface operations {
                      *         {
                      *           "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *           "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "status": "succeeded",
                      *           "assistant": "chat",
                      *           "meter": "tokens",
@@ -11283,6 +11346,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11355,6 +11420,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11511,6 +11578,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11653,6 +11722,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -12112,6 +12183,7 @@ export interface operations {
                      *         "status": "active",
                      *         "createdAt": "2024-01-15T10:00:00Z",
                      *         "updatedAt": "2024-01-15T12:30:00Z",
+                     *         "runningJobId": null,
                      *         "messages": [
                      *           {
                      *             "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user",
@@ -12279,6 +12351,7 @@ export interface operations {
                      *           "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "title": "",
+                     *           "runningJobId": null,
                      *           "kind": "default",
                      *           "moduleId": null,
                      *           "status": "active",

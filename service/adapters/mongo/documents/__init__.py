@@ -21,7 +21,12 @@ from service.adapters.mongo.documents.money import (
     UsageDocument,
     WalletDocument,
 )
-from service.adapters.mongo.documents.operations import AuditDocument, FiguresDocument, LeaseDocument
+from service.adapters.mongo.documents.operations import (
+    AuditDocument,
+    FiguresDocument,
+    LeaseDocument,
+    RequestDayDocument,
+)
 from service.adapters.mongo.documents.payments import PaymentDocument, RedeemCodeDocument, TestPaymentDocument
 from service.adapters.mongo.documents.webhooks import DeliveryDocument, DeliverySlotsDocument, EndpointDocument
 
@@ -49,6 +54,7 @@ __all__ = [
     "PaymentDocument",
     "ProviderModelsDocument",
     "RedeemCodeDocument",
+    "RequestDayDocument",
     "SessionDocument",
     "SuccessorDocument",
     "TestPaymentDocument",
@@ -78,6 +84,7 @@ DOCUMENTS = (
     AuditDocument,
     LeaseDocument,
     FiguresDocument,
+    RequestDayDocument,
     EndpointDocument,
     DeliveryDocument,
     DeliverySlotsDocument,

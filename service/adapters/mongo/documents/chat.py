@@ -105,6 +105,11 @@ class JobDocument(Stored):
             },
             # What is still to be erased of a session, or of an account with all its sessions.
             ("account_id", "erased_at", "session_id", "finished_at"),
+            # Counted by code without reading any. The status is last, or a list of failed jobs would come this way.
+            {
+                "fields": ["finished_at", "error_code", "status"],
+                "partialFilterExpression": {"status": "failed"},
+            },
             {"fields": ["announced_at"], "partialFilterExpression": {"status": "queued"}},
             {"fields": ["lease_until"], "partialFilterExpression": {"status": "running"}},
         ],

@@ -38,8 +38,20 @@ class FiguresDocument(Stored):
     balance_median = FloatField(required=True)
     days = ListField(DictField())
     models = ListField(DictField())
+    failures = ListField(DictField())
+    requests = ListField(DictField())
 
     meta = {"collection": "figures"}
+
+
+class RequestDayDocument(Stored):
+    """How many requests the API answered on a day (`id`, ISO), and with which error codes."""
+
+    id = StringField(primary_key=True)
+    requests = LongField(required=True)
+    errors = DictField()
+
+    meta = {"collection": "request_days"}
 
 
 class LeaseDocument(Stored):

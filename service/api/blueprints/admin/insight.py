@@ -32,7 +32,8 @@ def dialogs(query: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, A
 def overview(*, actor: Actor) -> dict[str, Any]:
     """Show how the service does
 
-    The jobs are those of this moment; everything else is measured once a minute.
+    The jobs are those of this moment; everything else is measured once a minute. Requests are counted where they are
+    answered and written down every ten seconds, so a web process that died may have taken the last of them with it.
     """
     found = services().admin.overview(actor)
     figures = found.figures
@@ -42,6 +43,15 @@ def overview(*, actor: Actor) -> dict[str, Any]:
         "balance": {"mean": figures.balance_mean, "median": figures.balance_median},
         "days": figures.days,
         "models": figures.models,
+        "failures": figures.failures,
+        "requests": [
+            {
+                "day": each.day,
+                "requests": each.requests,
+                "errors": [{"code": code, "requests": count} for code, count in sorted(each.errors.items())],
+            }
+            for each in figures.requests
+        ],
         "measured_at": figures.measured_at,
     }
 

@@ -252,8 +252,26 @@ class AdminJobs(Output):
     next_cursor = NextCursor()
 
 
+class FailureRow(Output):
+    code = fields.String(required=True)
+    jobs = fields.Integer(required=True)
+
+
+class ErrorRow(Output):
+    code = fields.String(required=True)
+    requests = fields.Integer(required=True)
+
+
+class RequestRow(Output):
+    day = fields.String(required=True)
+    requests = fields.Integer(required=True, metadata={"description": "All, under `/api` and `/v1`."})
+    errors = fields.List(
+        Record(ErrorRow), required=True, metadata={"description": "Of them refused or failed, by code."}
+    )
+
+
 class OpenJobs(Output):
-    queued = fields.Integer(required=True)
+    queued = fields.Integer(required=True, metadata={"description": "The length of the queue."})
     running = fields.Integer(required=True)
 
 
@@ -269,6 +287,8 @@ class Overview(Output):
         "balance": {"mean": 48211.5, "median": 30000.0},
         "days": [EXAMPLE_USAGE_ROW],
         "models": [{**EXAMPLE_USAGE_ROW, "key": "default"}],
+        "failures": [{"code": "UPSTREAM_ERROR", "jobs": 1}],
+        "requests": [{"day": "2024-01-15", "requests": 1420, "errors": [{"code": "RATE_LIMITED", "requests": 12}]}],
         "measuredAt": EXAMPLE_TIME,
     }
 
@@ -277,6 +297,12 @@ class Overview(Output):
     balance = Record(Balances, required=True)
     days = fields.List(Record(UsageRow), required=True, metadata={"description": "The last seven days."})
     models = fields.List(Record(UsageRow), required=True, metadata={"description": "The same days by model."})
+    failures = fields.List(
+        Record(FailureRow), required=True, metadata={"description": "Jobs of the same days that failed, by code."}
+    )
+    requests = fields.List(
+        Record(RequestRow), required=True, metadata={"description": "What the API answered on the same days (UTC)."}
+    )
     measured_at = Moment(required=True, metadata={"description": "When all but the jobs was measured."})
 
 
