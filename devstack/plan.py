@@ -170,6 +170,7 @@ def _shared_environment(plan: Plan, jwt_secret: str) -> dict[str, str]:
         "FLOWER_BASIC_AUTH": ":".join(plan.flower_login),
         "EXPORTER_PORT": str(plan.exporter_port),
         "METRICS_HOST": plan.host,
+        "FLOWER_URL": plan.environment.get("FLOWER_URL") or plan.url(plan.flower_port),
         "PROMETHEUS_MULTIPROC_DIR": str(plan.run_dir / "prometheus"),
         "PYTHONUNBUFFERED": "1",
     }

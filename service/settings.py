@@ -20,6 +20,8 @@ from service.payment_settings import PaymentSettings
 
 MIN_SECRET_CHARACTERS = 32
 _ORIGIN = re.compile(r"https?://[^/?#@\s]+")
+# Operators' browsers are sent there: no other scheme, and no password that everybody on the staff could read.
+_LINK = re.compile(r"https?://[^/?#@\s]+(?:[/?#][^\s]*)?")
 _KNOWN_EXAMPLES = ("change", "secret", "example", "your-", "password", "jwt_secret", "test-secret")
 
 
@@ -44,6 +46,8 @@ class Settings(PaymentSettings):
     host: str = "127.0.0.1"
     public_url: str = ""
     top_up_page: str = ""
+    flower_url: str = ""
+    grafana_url: str = ""
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     log_level: str = "INFO"
 
@@ -129,6 +133,13 @@ class Settings(PaymentSettings):
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("must be DEBUG, INFO, WARNING (or WARN) or ERROR")
         return level
+
+    @field_validator("flower_url", "grafana_url")
+    @classmethod
+    def _link(cls, value: str) -> str:
+        if value and not _LINK.fullmatch(value):
+            raise ValueError("must be an http or https address without a login in it")
+        return value
 
     @field_validator("billing_timezone")
     @classmethod

@@ -235,9 +235,18 @@ def test_requests_to_the_api_are_counted_with_their_errors(
     assert seen == [None, "NOT_FOUND", "INVALID_MESSAGE", "UNAUTHORIZED"]
 
 
+def test_the_other_tools_are_where_the_settings_say(support: Caller, container: Container) -> None:
+    assert support.get(f"{ADMIN}/links").json == {"flower": None, "grafana": None}
+    container.settings.grafana_url = "https://grafana.example.com/d/1"
+    try:
+        assert support.get(f"{ADMIN}/links").json["grafana"] == "https://grafana.example.com/d/1"
+    finally:
+        container.settings.grafana_url = ""
+
+
 @pytest.mark.parametrize("role", [Role.USER, Role.GUEST])
 def test_nobody_else_sees_any_of_it(register: NewCaller, client: FlaskClient, role: Role) -> None:
     token = client.post("/api/auth/guest-login").json["token"] if role is Role.GUEST else register().token
-    for path in ("users", "user/x", "user/x/dialogs", "user/x/ledger", "jobs", "overview", "audit"):
+    for path in ("users", "user/x", "user/x/dialogs", "user/x/ledger", "jobs", "overview", "links", "audit"):
         reply = client.get(f"{ADMIN}/{path}", headers={"Authorization": f"Bearer {token}"})
         assert (reply.status_code, reply.json["code"]) == (403, "FORBIDDEN")

@@ -88,10 +88,11 @@ def test_where_no_ui_is_built_the_root_leads_to_the_documentation(container: Con
 
 
 def test_the_service_answers_the_paths_of_the_uis_router() -> None:
-    router = (REPOSITORY / "web" / "src" / "router.ts").read_text(encoding="utf-8")
-    paths = set(re.findall(r"path: '/([a-z]+)", router))
+    source = REPOSITORY / "web" / "src"
+    routers = [(source / name).read_text(encoding="utf-8") for name in ("router.ts", "adminRoutes.ts")]
+    paths = set(re.findall(r"path: '/([a-z]+)", "".join(routers)))
     assert paths <= set(ui.PAGES)
-    assert {"chat", "login"} <= paths
+    assert {"chat", "login", "admin"} <= paths
 
 
 def test_the_types_of_the_ui_are_those_of_the_document(client: FlaskClient, tmp_path: Path) -> None:

@@ -30,6 +30,16 @@ def violations(page: Page) -> list[str]:
     ]
 
 
+def assert_fits_and_can_be_read_aloud(page: Page, width: int) -> None:
+    expect(page.locator("main h1")).to_have_count(1)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for button in page.locator("button:visible").all():
+        box = button.bounding_box()
+        assert box is None or box["x"] + box["width"] <= width, button.inner_text()
+    assert violations(page) == []
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_pages_fit_their_screen_and_can_be_read_aloud(
@@ -45,13 +55,7 @@ def test_pages_fit_their_screen_and_can_be_read_aloud(
     expect(page.get_by_test_id("answer")).to_be_visible()
     for path in PAGES:
         page.goto(path)
-        expect(page.locator("main h1")).to_have_count(1)
-        page.wait_for_load_state("networkidle")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for button in page.locator("button:visible").all():
-            box = button.bounding_box()
-            assert box is None or box["x"] + box["width"] <= width, button.inner_text()
-        assert violations(page) == []
+        assert_fits_and_can_be_read_aloud(page, width)
     assert complaints == []
 
 

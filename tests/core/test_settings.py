@@ -57,6 +57,8 @@ def test_development_is_generous() -> None:
         ({"topup_min_rubles": 10, "topup_max_rubles": 10, "topup_credit_kopecks": 1_001}, "TOPUP_CREDIT_KOPECKS"),
         ({"billing_timezone": "Europe/Atlantis"}, "BILLING_TIMEZONE"),
         ({"billing_timezone": "../../etc/passwd"}, "BILLING_TIMEZONE"),
+        ({"flower_url": "javascript:alert(1)"}, "flower_url"),
+        ({"grafana_url": "https://admin:pw@grafana.example.com"}, "grafana_url"),
         ({"fair_use_per_day": 0}, "fair_use_per_day"),
         ({"receipt_vat_code": 13}, "receipt_vat_code"),
         ({"chat_wait_seconds": 56}, "chat_wait_seconds"),

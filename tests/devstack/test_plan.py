@@ -57,6 +57,7 @@ def test_without_settings_every_part_is_started(environment):
     assert f":{plan.mongo_port}/talkmeter" in shared["MONGODB_URI"]
     assert f":{plan.redis_port}/" in shared["REDIS_URL"]
     assert len(shared["JWT_SECRET_KEY"]) == 64
+    assert shared["FLOWER_URL"] == f"http://localhost:{plan.flower_port}/"
     assert shared[STACK_MARKER] == str(data_dir_of(environment))
 
 

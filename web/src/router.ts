@@ -2,6 +2,7 @@
 import { nextTick } from 'vue'
 import { createRouter, createWebHistory } from 'vue-router'
 import type { Router, RouteRecordRaw } from 'vue-router'
+import { adminRoute } from './adminRoutes'
 import { hasLogin } from './api/tokens'
 import { i18n } from './i18n'
 import ChatPage from './pages/ChatPage.vue'
@@ -11,6 +12,8 @@ declare module 'vue-router' {
   interface RouteMeta {
     /** For everybody; other pages are for those who are logged in. */
     open?: boolean
+    /** For operators alone. */
+    staff?: boolean
     /** The key of its title. */
     title: string
   }
@@ -51,6 +54,13 @@ export const routes: RouteRecordRaw[] = [
     component: () => import('./pages/WebhooksPage.vue'),
     meta: { title: 'app.webhooks' },
   },
+  adminRoute,
+  {
+    path: '/:rest(.*)*',
+    name: 'forbidden',
+    component: () => import('./pages/ForbiddenPage.vue'),
+    meta: { title: 'app.forbidden' },
+  },
   {
     path: '/:rest(.*)*',
     name: 'missing',
@@ -64,6 +74,10 @@ export function createUiRouter(): Router {
 
   router.beforeEach((to) => {
     const auth = useAuth()
+    // The address stays, so that a reload asks again.
+    if (to.meta.staff && auth.isLoggedIn && !auth.isStaff) {
+      return { name: 'forbidden', params: { rest: to.path.slice(1).split('/') }, replace: true }
+    }
     // Somebody whose tokens are there but whose account could not be read yet is not sent away.
     if (to.meta.open || auth.isLoggedIn || hasLogin()) return true
     return { name: 'login', query: to.fullPath === '/chat' ? {} : { next: to.fullPath } }

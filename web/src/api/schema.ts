@@ -184,6 +184,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show where the other tools are */
+        get: operations["adminInsightLinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/models": {
         parameters: {
             query?: never;
@@ -2528,6 +2545,12 @@ export interface components {
             jobs: components["schemas"]["JobSummary"][];
             /** @description `null` on the last page. */
             nextCursor: string | null;
+        };
+        AdminLinks: {
+            /** @description `FLOWER_URL`. */
+            flower: string | null;
+            /** @description `GRAFANA_URL`. */
+            grafana: string | null;
         };
         AdminModel: {
             acceptsTemperature: boolean;
@@ -5865,6 +5888,7 @@ export type SchemaAdminAssistants = components['schemas']['AdminAssistants'];
 export type SchemaAdminDeliveries = components['schemas']['AdminDeliveries'];
 export type SchemaAdminDelivery = components['schemas']['AdminDelivery'];
 export type SchemaAdminJobs = components['schemas']['AdminJobs'];
+export type SchemaAdminLinks = components['schemas']['AdminLinks'];
 export type SchemaAdminModel = components['schemas']['AdminModel'];
 export type SchemaAdminModels = components['schemas']['AdminModels'];
 export type SchemaAdminPaymentPage = components['schemas']['AdminPaymentPage'];
@@ -6720,6 +6744,42 @@ export interface operations {
             404: components["responses"]["Error404"];
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminInsightLinks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Addresses for a browser; `null` where there is none */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "flower": "https://flower.example.com/",
+                     *       "grafana": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminLinks"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

@@ -45,9 +45,19 @@ export function preferredLocale(): Locale {
   return navigator.languages.map((language) => language.slice(0, 2)).find(isLocale) ?? 'ru'
 }
 
+type Part = (locale: Locale) => Promise<object>
+const parts = new Set<Part>()
+
+/** Texts of a part of the UI that is loaded when it is opened. From then on they follow the language. */
+export async function addTexts(part: Part): Promise<void> {
+  parts.add(part)
+  const locale = i18n.global.locale.value as Locale
+  i18n.global.mergeLocaleMessage(locale, await part(locale))
+}
+
 export async function useLocale(locale: Locale): Promise<void> {
-  const messages = (await loaders[locale]()).default
-  i18n.global.setLocaleMessage(locale, messages)
+  const [messages, ...more] = await Promise.all([loaders[locale](), ...[...parts].map((part) => part(locale))])
+  i18n.global.setLocaleMessage(locale, Object.assign({}, messages.default, ...more) as Messages)
   i18n.global.locale.value = locale
   document.documentElement.lang = locale
   speak(locale)

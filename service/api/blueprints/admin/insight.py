@@ -1,10 +1,10 @@
-"""`/api/admin`: dialogs, the overview and the audit trail."""
+"""`/api/admin`: dialogs, the overview, the other tools and the audit trail."""
 
 from typing import Any
 
 from service.api.auth import authenticated
 from service.api.blueprint import ApiBlueprint, fails_with
-from service.api.blueprints.admin.schemas import AuditSearch, AuditTrail, Dialogs, Overview
+from service.api.blueprints.admin.schemas import AdminLinks, AuditSearch, AuditTrail, Dialogs, Overview
 from service.api.schemas import Cursor
 from service.api.state import services
 from service.domain.accounts import Actor
@@ -54,6 +54,15 @@ def overview(*, actor: Actor) -> dict[str, Any]:
         ],
         "measured_at": figures.measured_at,
     }
+
+
+@blueprint.route("/links", methods=["GET"])
+@authenticated("support")
+@blueprint.response(200, AdminLinks, description="Addresses for a browser; `null` where there is none")
+def links(*, actor: Actor) -> dict[str, Any]:
+    """Show where the other tools are"""
+    settings = services().settings
+    return {"flower": settings.flower_url or None, "grafana": settings.grafana_url or None}
 
 
 @blueprint.route("/audit", methods=["GET"])

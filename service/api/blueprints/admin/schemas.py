@@ -306,6 +306,13 @@ class Overview(Output):
     measured_at = Moment(required=True, metadata={"description": "When all but the jobs was measured."})
 
 
+class AdminLinks(Output):
+    EXAMPLE = {"flower": "https://flower.example.com/", "grafana": None}
+
+    flower = fields.String(required=True, allow_none=True, metadata={"description": "`FLOWER_URL`."})
+    grafana = fields.String(required=True, allow_none=True, metadata={"description": "`GRAFANA_URL`."})
+
+
 class AuditSearch(Cursor):
     subject_id = Id(load_default=None, metadata={"description": "The account or job that it is about."})
 
