@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { useTurn } from '@/composables/turn'
+import { takeDraft } from '@/lib/draft'
 import { memoOf } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 import { events, json, serve } from './support'
@@ -73,6 +74,31 @@ describe('a turn', () => {
     await turn.retry()
     expect(requests[0]?.headers.get('Idempotency-Key')).toBe('k1')
     expect(turn.state.value).toBe('none')
+  })
+
+  it('is sent again under the same key after an outage, and under another one after that', async () => {
+    const failing = { 'POST /api/chat': () => json({ code: 'UNAVAILABLE', error: 'Away' }, 503) }
+    serve(failing)
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', ASKED)
+    expect(memoOf('s1')?.key).toBe('k1')
+    const { requests } = serve({
+      'POST /api/chat': accepted,
+      'GET /api/chat/jobs/j1/events': () => events([1, 'error', { code: 'UPSTREAM_ERROR', message: 'Try later' }]),
+    })
+    await turn.retry()
+    await turn.retry()
+    const keys = requests.filter((each) => each.method === 'POST').map((each) => each.headers.get('Idempotency-Key'))
+    expect(keys[0]).toBe('k1')
+    expect(keys[1]).not.toBe('k1')
+  })
+
+  it('that can’t be paid for is kept to be sent after paying', async () => {
+    serve({ 'POST /api/chat': () => json({ code: 'INSUFFICIENT_TOKENS', error: 'No' }, 402) })
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', ASKED)
+    expect(takeDraft()).toBe('why?')
+    expect(takeDraft()).toBe('')
   })
 
   it('tells a refusal, and asks under another key then', async () => {

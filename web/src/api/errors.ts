@@ -17,6 +17,11 @@ export class ApiError extends Error {
   /** The code of a failure without an answer: no connection, or a connection that broke. */
   static readonly NETWORK = 'NETWORK'
 
+  /** Whether the server has decided; otherwise the request may have been carried out all the same. */
+  get isDefinite(): boolean {
+    return this.status >= 400 && this.status < 500
+  }
+
   get needsMoney(): boolean {
     return this.status === 402
   }
