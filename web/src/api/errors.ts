@@ -33,6 +33,16 @@ export class ApiError extends Error {
       words.join(' '),
     ])
   }
+
+  /** What is wrong with the first of these fields that something is wrong with, or with a part of it. */
+  of(...names: string[]): string | undefined {
+    return this.fields.find(([field]) => names.some((name) => belongs(field, name)))?.[1]
+  }
+}
+
+/** Whether a field is this one or lies in it: `template.fields` lies in `template`. */
+export function belongs(field: string, name: string): boolean {
+  return field === name || field.startsWith(`${name}.`)
 }
 
 export function networkError(): ApiError {
