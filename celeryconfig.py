@@ -8,6 +8,7 @@ task_routes = {
     "workers.tasks.upkeep": {"queue": "upkeep"},
     "workers.tasks.measure": {"queue": "upkeep"},
     "workers.tasks.sweep_payments": {"queue": "upkeep"},
+    "workers.tasks.watch_provider": {"queue": "upkeep"},
 }
 
 # Job state is in MongoDB; there is no result backend.
@@ -57,6 +58,12 @@ beat_schedule = {
         "task": "workers.tasks.measure",
         "schedule": 60.0,
         "options": {"expires": 30.0, "queue": "upkeep"},
+    },
+    # Asks once a day; in between there is nothing to do but to see that.
+    "provider": {
+        "task": "workers.tasks.watch_provider",
+        "schedule": 300.0,
+        "options": {"expires": 300.0, "queue": "upkeep"},
     },
     "payments": {
         "task": "workers.tasks.sweep_payments",

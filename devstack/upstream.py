@@ -24,7 +24,17 @@ from devstack import upstream_wire as wire
 from devstack.upstream_journal import Call, Journal
 from devstack.upstream_rules import Rule, RuleBook, RuleError, parse_rules
 
-MODELS = ("stand-in", "gpt-4o-mini", "gpt-5-mini", "gpt-6-luna", "gpt-6-sol")
+# With the days on which they end, as the provider announces them. Not all that the catalog names: providers drop some.
+MODELS = {
+    "stand-in": None,
+    "gpt-4o-mini": "2027-01-14",
+    "gpt-5-mini": None,
+    "gpt-5.4-mini": None,
+    "gpt-5.6-luna": None,
+    "gpt-5.6-terra": None,
+    "gpt-6-luna": None,
+    "gpt-6-sol": None,
+}
 MAX_BODY_BYTES = 32 * 1024 * 1024
 SHUTDOWN_SECONDS = 0.5
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
@@ -192,7 +202,7 @@ class Upstream:
             return web.Response(
                 text=rule.raw_body, status=rule.status, content_type=rule.content_type, headers=rule.headers
             )
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "stand-in"} for name in MODELS]
+        data = [wire.model(name, shutdown_date) for name, shutdown_date in MODELS.items()]
         return web.json_response({"object": "list", "data": data})
 
     async def health(self, _request: web.Request) -> web.Response:

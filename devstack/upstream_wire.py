@@ -134,6 +134,11 @@ def event(data: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
+def model(name: str, shutdown_date: str | None) -> dict[str, Any]:
+    """One of the list of models. A rule of a test may leave the date out, as other providers do."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "stand-in", "shutdown_date": shutdown_date}
+
+
 def error_body(message: str, kind: str, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 

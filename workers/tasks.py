@@ -62,6 +62,15 @@ def measure() -> None:
         log.error("figures without the database", reason=type(outage).__name__)
 
 
+@app.task(name="workers.tasks.watch_provider")
+def watch_provider() -> None:
+    """Ask the provider for its models, if it is time to."""
+    try:
+        container().catalog.watch()
+    except container().outages as outage:
+        log.error("models of the provider without the database", reason=type(outage).__name__)
+
+
 @app.task(name="workers.tasks.upkeep")
 def upkeep() -> None:
     """One round of upkeep."""

@@ -1,8 +1,9 @@
 """Prometheus metrics of web and workers. `PROMETHEUS_MULTIPROC_DIR` makes a host's processes count together."""
 
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from resource import getpagesize
 
@@ -54,6 +55,12 @@ WEB_CPU_SECONDS = Gauge("web_cpu_seconds", "Processor time of the web processes"
 WEB_MEMORY_BYTES = Gauge("web_resident_memory_bytes", "Memory of the web processes", multiprocess_mode="livesum")
 ACTIVE_USERS = Gauge("active_users", "Accounts seen lately", ("window",), multiprocess_mode="mostrecent")
 BALANCES = Gauge("user_balance_tokens", "What accounts have: mean, median", ("stat",), multiprocess_mode="mostrecent")
+MODEL_DAYS_LEFT = Gauge(
+    "llm_model_days_left",
+    "Until a model ends; infinite while no end is known",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
 
 # Between two looks at what the process uses.
 _LOOK_SECONDS = 1.0
@@ -75,6 +82,11 @@ class Metrics:
         ACTIVE_USERS.labels("5m").set(latest.active_users)
         BALANCES.labels("mean").set(latest.balance_mean)
         BALANCES.labels("median").set(latest.balance_median)
+
+    def model_lives(self, days_left: Mapping[str, int | None]) -> None:
+        """How long the model of each alias is still there."""
+        for alias, days in days_left.items():
+            MODEL_DAYS_LEFT.labels(alias).set(math.inf if days is None else days)
 
     def bot_reply(self, outcome: str) -> None:
         """`queued`, `running`, `done`, or the code of an error."""

@@ -26,6 +26,8 @@ PATH_EXAMPLES = {
     "paymentId": EXAMPLE_PAYMENT_ID,
     "codeId": EXAMPLE_ID,
     "model": "default",
+    "alias": "gpt-4o-mini",
+    "assistantId": "coach",
     "deliveryId": "2c9a4d0e6b8f41d3a5c7e9f1b3d5a7c9",
 }
 # What the placeholders of error texts are filled with in examples.
@@ -40,6 +42,7 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "NO_CREDITS": {"required": 1, "available": 0, "held": 0, "topUpUrl": "https://example.com/billing"},
     "INSUFFICIENT_TOKENS": {"required": 600, "available": 120, "held": 0, "topUpUrl": "https://example.com/billing"},
     "BALANCE_CHANGED": {"currentBalance": 99962, "held": 0},
+    "VERSION_CHANGED": {"version": 4},
     "BALANCE_TOO_LOW": {"currentBalance": 99962, "held": 0},
     "PAYMENT_STATE": {"status": "cancelled"},
     "PAYMENT_SPENT": {"required": 600, "currentBalance": 120, "held": 0},

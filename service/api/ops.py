@@ -130,6 +130,7 @@ def metrics(query: dict[str, Any]) -> Response:
 def _tell_figures() -> None:
     try:
         services().metrics.figures(services().figures.latest())
+        services().metrics.model_lives(services().catalog.desk.days_left())
     except services().outages as outage:
         # All else is known without the database, and wanted most when it is away.
         log.warning("metrics without the figures", reason=type(outage).__name__)

@@ -19,6 +19,7 @@ from service.adapters.outages import OUTAGES
 from service.adapters.passwords import Argon2Passwords
 from service.adapters.runs import LEASE_RENEWALS, LeasedRuns
 from service.adapters.tokenizer import count_tokens, encoding
+from service.bootstrap.catalog import Catalogs, connect_catalog
 from service.bootstrap.learning import connect_learning
 from service.bootstrap.outside import Outside, connect
 from service.bootstrap.paying import Paying, connect_payments
@@ -65,8 +66,8 @@ DELIVERY_LEASE_MARGIN_SECONDS = 3
 
 @dataclass(frozen=True)
 class Container:
-    """What entry points use. `run`, `deliver`, `upkeep`, `figures` and `paying.sweep` are the workers', the rest is the
-    API's."""
+    """What entry points use. `run`, `deliver`, `upkeep`, `figures`, `paying.sweep` and `catalog.watch` are the
+    workers', the rest is the API's."""
 
     settings: Settings
     accounts: AccountService
@@ -74,6 +75,7 @@ class Container:
     keys: KeyService
     jobs: JobService
     follow: FollowService
+    catalog: Catalogs
     talks: TalkService
     connections: Connections
     completions: CompletionService
@@ -164,6 +166,7 @@ def build(settings: Settings) -> Container:
             telemetry=outside.metrics,
             clock=outside.clock,
         ),
+        catalog=connect_catalog(outside, auditor=auditor),
         talks=TalkService(
             jobs=jobs,
             places=places,

@@ -20,6 +20,7 @@ from service.adapters.mongo.account_erasures import MongoAccountErasures
 from service.adapters.mongo.accounts import MongoAccounts
 from service.adapters.mongo.branches import MongoBranches
 from service.adapters.mongo.catalog import MongoCatalog
+from service.adapters.mongo.catalog_desk import MongoCatalogDesk, MongoProviderNews
 from service.adapters.mongo.deliveries import MongoDeliveries
 from service.adapters.mongo.dialogs import MongoDialogs
 from service.adapters.mongo.endpoints import MongoEndpoints
@@ -79,6 +80,8 @@ class Outside:
     erasures: ports.Erasures
     account_erasures: ports.AccountErasures
     catalog: ports.Catalog
+    catalog_desk: ports.CatalogDesk
+    provider_news: ports.ProviderNewsStore
     reports: MongoReports
     rate_limits: ports.RateLimits
     pauses: ports.Pauses
@@ -117,6 +120,7 @@ def connect(settings: Settings) -> Outside:
     )
     clock = SystemClock()
     money = MongoMoney(transactions, settings.plan_policy, clock)
+    catalog = MongoCatalog(settings.openai_model)
     metrics, breaker = Metrics(), RedisBreaker(redis, best_effort)
     jobs: ports.Jobs = crash.armed(MongoJobs(), "jobs")
     events: ports.JobEvents = crash.armed(RedisJobEvents(redis, best_effort, jobs, OUTAGES), "events")
@@ -144,7 +148,9 @@ def connect(settings: Settings) -> Outside:
         transcripts=MongoTranscripts(),
         account_erasures=crash.armed(MongoAccountErasures(transactions, money), "account_erasures"),
         erasures=crash.armed(MongoErasures(transactions), "erasures"),
-        catalog=MongoCatalog(settings.openai_model),
+        catalog=catalog,
+        catalog_desk=MongoCatalogDesk(catalog),
+        provider_news=MongoProviderNews(),
         reports=MongoReports(),
         rate_limits=RedisRateLimits(redis_url, best_effort),
         pauses=RedisPauses(redis, best_effort),

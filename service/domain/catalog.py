@@ -35,7 +35,8 @@ class ChatModel:
 class Assistant:
     """A persona and its limits. `meter` says what an answer costs: `tokens`, `credits` or `free`.
 
-    `response_format` is the format of `service/domain/structured.py` that it answers in; None for plain text.
+    `response_format` is the format of `service/domain/structured.py` that it answers in; None for plain text. One that
+    is `listed` is offered to people who choose whom to ask.
     """
 
     id: str
@@ -47,3 +48,30 @@ class Assistant:
     history_messages: int
     meter: str
     response_format: str | None = None
+    listed: bool = True
+
+    @property
+    def is_for_anybody(self) -> bool:
+        """Whether a UI may offer it: it answers whatever one asks, in plain text."""
+        return self.listed and self.response_format is None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model as it is stored under `id`, whatever its successor. `version` counts its changes.
+
+    `id` is the alias, but for the installation's model when the table doesn't know it: that one is described by
+    `default`.
+    """
+
+    id: str
+    model: ChatModel
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantEntry:
+    """An assistant as it is stored. `version` counts its changes."""
+
+    assistant: Assistant
+    version: int

@@ -213,6 +213,15 @@ class BalanceTooLow(ServiceError):
         super().__init__(extra={"currentBalance": available, "held": held})
 
 
+class VersionChanged(ServiceError):
+    """Somebody else has changed it since the caller saw its `expectedVersion`."""
+
+    code = "VERSION_CHANGED"
+
+    def __init__(self, *, version: int) -> None:
+        super().__init__(extra={"version": version})
+
+
 class RateLimited(ServiceError):
     code = "RATE_LIMITED"
 

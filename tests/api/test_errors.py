@@ -22,6 +22,7 @@ from service.domain.errors import (
     ServiceError,
     Unavailable,
     ValidationFailed,
+    VersionChanged,
 )
 from service.settings import Settings
 from tests.api.conftest import Caller
@@ -37,6 +38,7 @@ def errors_by_code() -> dict[str, ServiceError]:
         NoCredits(required=1, available=0, held=1),
         BalanceChanged(available=5, held=7),
         BalanceTooLow(available=5, held=7),
+        VersionChanged(version=4),
         PaymentSpent(required=600, available=5, held=7),
         RateLimited(retry_after_seconds=12, params={"seconds": 12}),
         ModelNotFound("gpt-0"),

@@ -108,3 +108,22 @@ def build_shop(build: Build, yookassa_server: YooKassaServer, yookassa: YooKassa
 @pytest.fixture
 def shop(build_shop: Build) -> Container:
     return build_shop()
+
+
+@pytest.fixture
+def catalog(db: Database, processes: list[Container]) -> Iterator[Database]:
+    """The database, whose models and assistants are as before when the test is over; every process has to read them."""
+    names = ("models", "assistants", "provider_models")
+    before = {name: list(db[name].find({})) for name in names}
+
+    def forget() -> None:
+        for process in processes:
+            process.catalog.desk._desk._catalog.memory.forget()
+
+    forget()
+    yield db
+    for name, rows in before.items():
+        db[name].delete_many({})
+        if rows:
+            db[name].insert_many(rows)
+    forget()

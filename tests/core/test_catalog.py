@@ -98,3 +98,20 @@ def test_seeding_again_adds_what_is_missing_and_changes_nothing(db: Database) ->
     finally:
         db.assistants.replace_one({"_id": "tutor"}, before["tutor"])
     assert after == {**before, "tutor": {**before["tutor"], "output_tokens": 777}}
+
+
+def test_seeding_gives_what_an_older_version_stored_the_fields_that_are_new(db: Database) -> None:
+    before = db.assistants.find_one({"_id": "stream"})
+    db.assistants.update_one({"_id": "stream"}, {"$unset": {"listed": "", "version": ""}, "$set": {"locale": "en"}})
+    try:
+        seed()
+        after = db.assistants.find_one({"_id": "stream"})
+    finally:
+        db.assistants.replace_one({"_id": "stream"}, before)
+    assert after == {**before, "locale": "en"}
+
+
+def test_fields_of_a_newer_version_are_not_minded(store: Any, db: Database) -> None:
+    store("t-new")
+    db.models.update_one({"_id": "t-new"}, {"$set": {"from_the_future": 1}})
+    assert model("t-new").upstream_id == "t-new-upstream"

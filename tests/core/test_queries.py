@@ -20,6 +20,8 @@ from pymongo.database import Database
 import service.adapters.mongo
 from devstack.upstream_control import UpstreamControl
 from service.adapters.mongo import cursors
+from service.adapters.mongo.catalog import MongoCatalog
+from service.adapters.mongo.catalog_desk import MongoCatalogDesk
 from service.adapters.mongo.jobs import MongoJobs
 from service.adapters.mongo.modules import begin_module, store_lesson
 from service.adapters.mongo.reports import MongoReports
@@ -52,7 +54,7 @@ from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, p
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 
 # Collections that don't grow with use: read whole as often as one likes.
-SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures"})
+SMALL = frozenset({"models", "assistants", "leases", "delivery_slots", "figures", "provider_models"})
 GROWING = frozenset({"accounts", "audit", "idempotency", "jobs", "keys", "ledger", "messages", "sessions", "usage"})
 GROWING |= {"wallets", "credits", "endpoints", "deliveries", "payments", "redeem_codes", "test_payments", "link_codes"}
 GROWING |= {"chats", "branches", "erasures", "successors", "tracks", "modules", "tutor_configs"}
@@ -120,6 +122,14 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     ask(container, anna, context=())
     ask(container, anna, stream=True)
     container.completions.models()
+    container.catalog.offer.assistants(anna)
+    for _ in range(2):
+        container.catalog.watch()
+    container.catalog.desk.models(ROOT)
+    # A version that nobody has: what is looked for is the same, and nothing changes.
+    desk = MongoCatalogDesk(MongoCatalog("gpt-6-luna"))
+    assert desk.change_model(replace(desk.models()["gpt-6-luna"], version=99), {"successor": None}) is None
+    assert desk.change_assistant(replace(desk.assistants()["chat"], version=99), {"listed": False}) is None
     jobs.append(submit(container, anna, idempotency=key(anna)))
     submit(container, anna, idempotency=key(anna))
     lose_worker(container, db, jobs[-1])

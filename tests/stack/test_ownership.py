@@ -177,6 +177,7 @@ def attempt(stack: StackUnderTest, route: Route, cast: Cast, who: str) -> reques
 def try_as(person: Person, route: Route, cast: Cast, user_id: str, job_id: str, track_id: str) -> requests.Response:
     ids = {"keyId": cast.program.key_id, "webhookId": cast.webhook_id, "deliveryId": cast.delivery_id}
     ids |= {"paymentId": cast.payment_id, "codeId": cast.code_id, "model": "default"}
+    ids |= {"alias": "default", "assistantId": "chat"}
     ids |= {"linkId": cast.link_id, "apiKey": person.secret if isinstance(person, Program) else "tm_" + "x" * 43}
     said = "user" if route.path.endswith("/edit") else "assistant"
     job = cast.db.jobs.find_one({"_id": job_id}) or {}

@@ -7,6 +7,8 @@ what was sent nor what came back is logged or told.
 import json
 import time
 from collections.abc import Sequence
+from datetime import date
+from typing import Any
 
 import httpx2
 import structlog
@@ -25,12 +27,19 @@ _REASONS = {401: UpstreamReason.KEY_REFUSED, 403: UpstreamReason.KEY_REFUSED, 42
 
 
 def check(http: httpx2.Client, base_url: str, api_keys: Sequence[str], upstream_model: str) -> UpstreamCheck:
-    """See `ports.Upstream.check`. Of several keys the first that is taken counts."""
+    """See `ports.Upstream.check`."""
     started = time.monotonic()
+    found = models(http, base_url, api_keys)
+    return UpstreamCheck(time.monotonic() - started, upstream_model in found, len(found))
+
+
+def models(http: httpx2.Client, base_url: str, api_keys: Sequence[str]) -> dict[str, str | None]:
+    """See `ports.Upstream.offered`. Of several keys the first that is taken counts."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
     failure: ServiceError = UpstreamFailed("no key", reason=UpstreamReason.KEY_REFUSED)
     for key in api_keys:
         try:
-            ids = _model_ids(http, base_url, key, started + DEADLINE_SECONDS)
+            return _models(http, base_url, key, deadline)
         except UpstreamFailed as error:
             failure = error
             if error.reason is not UpstreamReason.KEY_REFUSED:
@@ -38,13 +47,11 @@ def check(http: httpx2.Client, base_url: str, api_keys: Sequence[str], upstream_
         except UpstreamTimeout as error:
             failure = error
             break
-        else:
-            return UpstreamCheck(time.monotonic() - started, upstream_model in ids, len(ids))
     log.warning("provider check failed", reason=str(failure))
     raise failure
 
 
-def _model_ids(http: httpx2.Client, base_url: str, key: str, deadline: float) -> frozenset[str]:
+def _models(http: httpx2.Client, base_url: str, key: str, deadline: float) -> dict[str, str | None]:
     left = deadline - time.monotonic()
     if left <= 0:
         raise UpstreamTimeout("deadline")
@@ -54,7 +61,7 @@ def _model_ids(http: httpx2.Client, base_url: str, key: str, deadline: float) ->
         with http.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=False) as response:
             if response.status_code != httpx2.codes.OK:
                 raise _refused(response.status_code)
-            return _ids(_body(response, deadline))
+            return _read(_body(response, deadline))
     except httpx2.TimeoutException as error:
         raise UpstreamTimeout(type(error).__name__) from None
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -76,8 +83,16 @@ def _body(response: httpx2.Response, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _ids(body: bytes) -> frozenset[str]:
+def _read(body: bytes) -> dict[str, str | None]:
     try:
-        return frozenset(str(model["id"]) for model in json.loads(body)["data"])
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        return {str(model["id"]): _day(model.get("shutdown_date")) for model in json.loads(body)["data"]}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UpstreamFailed(f"no list of models: {type(error).__name__}", reason=UpstreamReason.BROKEN) from None
+
+
+def _day(value: Any) -> str | None:
+    """`2027-01-14`, also of a whole time; None for what is no day, because a list of models is one without it too."""
+    try:
+        return date.fromisoformat(value[:10]).isoformat()
+    except (TypeError, ValueError, LookupError):
+        return None

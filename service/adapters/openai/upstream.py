@@ -14,7 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from service.adapters.openai import wire
 from service.adapters.openai.calls import Call, PlainCall, StreamedCall
-from service.adapters.openai.check import check
+from service.adapters.openai.check import check, models
 from service.adapters.openai.errors import Judgement, Verdict, judge
 from service.domain.errors import ServiceError, UpstreamFailed
 from service.usecases.ports import Breaker, ChatAnswer, ChatRequest, Telemetry, UpstreamCheck
@@ -90,6 +90,10 @@ class OpenAIUpstream:
     def check(self, upstream_model: str) -> UpstreamCheck:
         """See `ports.Upstream.check`."""
         return check(self._http, self._base_url, self._keys, upstream_model)
+
+    def offered(self) -> dict[str, str | None]:
+        """See `ports.Upstream.offered`."""
+        return models(self._http, self._base_url, self._keys)
 
     def _retrying(self, request: ChatRequest, call: Call) -> ChatAnswer:
         patience = _Patience(time.monotonic() + self._deadline_seconds)

@@ -5,6 +5,7 @@ place, so use cases don't catch them unless they have something better to do.
 """
 
 from service.usecases.ports.branches import Branches
+from service.usecases.ports.catalog import CatalogDesk, ProviderNewsStore
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
 from service.usecases.ports.erasures import AccountErasures, Erasures, FinalJob
 from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
@@ -100,6 +101,7 @@ __all__ = [
     "Branches",
     "Breaker",
     "Catalog",
+    "CatalogDesk",
     "ChatAnswer",
     "ChatRequest",
     "Clock",
@@ -141,6 +143,7 @@ __all__ = [
     "PaymentQuery",
     "PaymentTelemetry",
     "Payments",
+    "ProviderNewsStore",
     "ProviderPayment",
     "ProviderRefund",
     "ProviderRefused",

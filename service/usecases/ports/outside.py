@@ -121,6 +121,12 @@ class Upstream(Protocol):
         Raises UpstreamFailed with a `reason`, UpstreamTimeout. The outcome is no sign to anybody else.
         """
 
+    def offered(self) -> dict[str, str | None]:
+        """The provider's models by its ids, each with the ISO day on which it ends, if that is announced.
+
+        Raises as `check` does.
+        """
+
 
 class Runs(Protocol):
     """The jobs that this process is running: keeps their leases and hears of their cancels."""

@@ -227,6 +227,9 @@ class Audit(Protocol):
 class Catalog(Protocol):
     def assistant(self, assistant_id: str) -> Assistant | None: ...
 
+    def assistants(self) -> list[Assistant]:
+        """All of them, by their ids in alphabetical order."""
+
     def model(self, alias: str) -> ChatModel | None: ...
 
     def models(self) -> list[ChatModel]:

@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/admin/assistants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the assistants with their personas */
+        get: operations["adminCatalogListAssistants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/assistants/{assistantId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example coach */
+                assistantId: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change an assistant
+         * @description For questions that are asked from now on, on every process within five seconds.
+         */
+        patch: operations["adminCatalogChangeAssistant"];
+        trace?: never;
+    };
     "/api/admin/audit": {
         parameters: {
             query?: never;
@@ -142,6 +182,50 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/admin/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the models
+         * @description With their prices, when they end, and what is wrong. The provider is asked once a day which models it has.
+         */
+        get: operations["adminCatalogListModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/models/{alias}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example gpt-4o-mini */
+                alias: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a model or its price
+         * @description For questions that are asked from now on, on every process within five seconds. What was accepted before costs what
+         *     it would have.
+         */
+        patch: operations["adminCatalogChangeModel"];
         trace?: never;
     };
     "/api/admin/overview": {
@@ -824,6 +908,26 @@ export interface paths {
          *     named. Waits for the answer as `generate-plan` does.
          */
         post: operations["plansWelcome"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/assistants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the assistants that one may ask
+         * @description Those that answer in plain text whatever one asks by `POST /api/chat`. What is free for guests costs others tokens.
+         */
+        get: operations["assistantsListAssistants"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2382,6 +2486,28 @@ export interface components {
             delta: number;
             reason: string;
         };
+        AdminAssistant: {
+            /** @description How many earlier messages are sent, of `MAX_HISTORY_LENGTH` at most. */
+            historyMessages: number;
+            id: string;
+            /** @description Whether `GET /api/assistants` has it. */
+            listed: boolean;
+            locale: string;
+            /** @enum {string} */
+            meter: "tokens" | "credits" | "free";
+            /** @description An alias; `default` is the installation's own. */
+            model: string;
+            outputTokens: number;
+            persona: string;
+            /** @description Of one that answers in a format; null for plain text. */
+            responseFormat: string | null;
+            temperature: number | null;
+            /** @description `expectedVersion` of the next change. */
+            version: number;
+        };
+        AdminAssistants: {
+            assistants: components["schemas"]["AdminAssistant"][];
+        };
         AdminDeliveries: {
             deliveries: components["schemas"]["AdminDelivery"][];
             /** @description `null` on the last page. */
@@ -2415,6 +2541,49 @@ export interface components {
             jobs: components["schemas"]["JobSummary"][];
             /** @description `null` on the last page. */
             nextCursor: string | null;
+        };
+        AdminModel: {
+            acceptsTemperature: boolean;
+            alias: string;
+            /** @description Who asks it. */
+            assistants: string[];
+            /** @description Prompt and answer together. */
+            contextTokens: number;
+            /** @description Until the earlier of both; below zero when it is over. */
+            daysLeft: number | null;
+            /** @description Whether `default` means this one. */
+            isDefault: boolean;
+            outputParameter: string;
+            /** @description The longest answer. */
+            outputTokens: number;
+            /** @description The day that the provider announces. */
+            providerShutdownOn: string | null;
+            reasoningEffort: string | null;
+            /** @description What is sent for the alias today, of itself or of a successor; null if there is none. */
+            sentId: string | null;
+            /** @description The day from which its successor is sent instead. */
+            shutdownOn: string | null;
+            successor: string | null;
+            /** @description What the provider calls it. */
+            upstreamId: string;
+            /** @description `expectedVersion` of the next change. */
+            version: number;
+            /**
+             * @description `ended`: it is over and nothing works that could answer for it. `missing`: the provider doesn't list what is sent for it. `no_successor`: it ends within 60 days and nothing takes over. `ending_soon`: the same, and its successor does. `replaced`: its successor has.
+             * @enum {string|null}
+             */
+            warning: "ended" | "missing" | "no_successor" | "ending_soon" | "replaced" | null;
+            weights: components["schemas"]["PriceWeights"];
+        };
+        AdminModels: {
+            /** @description What `default` means. */
+            defaultModel: string;
+            models: components["schemas"]["AdminModel"][];
+            /**
+             * Format: date-time
+             * @description When the provider was last asked for its models.
+             */
+            providerReadAt: string | null;
         };
         AdminPaymentPage: {
             /** @description `null` on the last page. */
@@ -2464,10 +2633,53 @@ export interface components {
             /** @description `null` on the last page. */
             nextCursor: string | null;
         };
+        AssistantChanges: {
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            historyMessages?: number;
+            listed?: boolean;
+            /** @enum {string} */
+            locale?: "ru" | "en" | "fr";
+            /** @description An alias, or `default`. */
+            model?: string;
+            outputTokens?: number;
+            persona?: string;
+            temperature?: number | null;
+        };
+        AssistantChangesForm: {
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            historyMessages?: number;
+            listed?: boolean;
+            /** @enum {string} */
+            locale?: "ru" | "en" | "fr";
+            /** @description An alias, or `default`. */
+            model?: string;
+            outputTokens?: number;
+            persona?: string;
+            temperature?: number;
+        };
         AssistantMessage: {
             content: string;
             refusal: string | null;
             role: string;
+        };
+        Assistants: {
+            assistants: components["schemas"]["AssistantView"][];
+        };
+        AssistantView: {
+            /** @description `assistant` of `POST /api/chat`. */
+            id: string;
+            /**
+             * @description Its own language.
+             * @enum {string}
+             */
+            locale: "ru" | "en" | "fr";
+            /**
+             * @description What an answer costs the caller: the tokens that it used, one credit, or nothing.
+             * @enum {string}
+             */
+            meter: "tokens" | "credits" | "free";
         };
         AuditedEntry: {
             actorId: string;
@@ -3160,7 +3372,7 @@ export interface components {
              * @description Stable, for programs.
              * @enum {string}
              */
-            code: "ACCOUNT_BLOCKED" | "ACCOUNT_LINKED" | "BAD_CREDENTIALS" | "BALANCE_CHANGED" | "BALANCE_TOO_LOW" | "CANCELLED" | "CODE_USED" | "CONTEXT_NOT_FOUND" | "CONTEXT_TOO_LONG" | "FORBIDDEN" | "IDEMPOTENCY_MISMATCH" | "INSUFFICIENT_TOKENS" | "INTERNAL_ERROR" | "INTERRUPTED" | "INVALID_CODE" | "INVALID_JSON" | "INVALID_MESSAGE" | "JOB_CANCELLED" | "JOB_RUNNING" | "LINK_CODE_INVALID" | "MALFORMED_REQUEST" | "METHOD_NOT_ALLOWED" | "MODEL_NOT_FOUND" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NO_CREDITS" | "OVERLOADED" | "PAYLOAD_TOO_LARGE" | "PAYMENT_SPENT" | "PAYMENT_STATE" | "PAYMENT_UNAVAILABLE" | "RATE_LIMITED" | "REGISTRATION_REQUIRED" | "TOKEN_EXPIRED" | "TOO_MANY_ATTEMPTS" | "TOPUP_UNAVAILABLE" | "UNAUTHORIZED" | "UNAVAILABLE" | "UNSAFE_CALLBACK_URL" | "UNSUPPORTED_MEDIA_TYPE" | "UPSTREAM_ERROR" | "UPSTREAM_TIMEOUT" | "USERNAME_TAKEN" | "VALIDATION_ERROR";
+            code: "ACCOUNT_BLOCKED" | "ACCOUNT_LINKED" | "BAD_CREDENTIALS" | "BALANCE_CHANGED" | "BALANCE_TOO_LOW" | "CANCELLED" | "CODE_USED" | "CONTEXT_NOT_FOUND" | "CONTEXT_TOO_LONG" | "FORBIDDEN" | "IDEMPOTENCY_MISMATCH" | "INSUFFICIENT_TOKENS" | "INTERNAL_ERROR" | "INTERRUPTED" | "INVALID_CODE" | "INVALID_JSON" | "INVALID_MESSAGE" | "JOB_CANCELLED" | "JOB_RUNNING" | "LINK_CODE_INVALID" | "MALFORMED_REQUEST" | "METHOD_NOT_ALLOWED" | "MODEL_NOT_FOUND" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NO_CREDITS" | "OVERLOADED" | "PAYLOAD_TOO_LARGE" | "PAYMENT_SPENT" | "PAYMENT_STATE" | "PAYMENT_UNAVAILABLE" | "RATE_LIMITED" | "REGISTRATION_REQUIRED" | "TOKEN_EXPIRED" | "TOO_MANY_ATTEMPTS" | "TOPUP_UNAVAILABLE" | "UNAUTHORIZED" | "UNAVAILABLE" | "UNSAFE_CALLBACK_URL" | "UNSUPPORTED_MEDIA_TYPE" | "UPSTREAM_ERROR" | "UPSTREAM_TIMEOUT" | "USERNAME_TAKEN" | "VALIDATION_ERROR" | "VERSION_CHANGED";
             /** @description What is wrong with which field. */
             details?: {
                 [key: string]: string[];
@@ -3846,6 +4058,39 @@ export interface components {
             /** @description All messages that stand at this place, on whatever branch, oldest first: this one and its alternatives. */
             siblings: string[];
         };
+        ModelChanges: {
+            acceptsTemperature?: boolean;
+            contextTokens?: number;
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            /** @enum {string} */
+            outputParameter?: "max_completion_tokens" | "max_tokens";
+            outputTokens?: number;
+            /** @enum {string|null} */
+            reasoningEffort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+            /** Format: date */
+            shutdownOn?: string | null;
+            /** @description The alias of another model. */
+            successor?: string | null;
+            upstreamId?: string;
+            weights?: components["schemas"]["WeightChanges"];
+        };
+        ModelChangesForm: {
+            acceptsTemperature?: boolean;
+            contextTokens?: number;
+            /** @description The `version` that was seen: 409 if it is another by now. */
+            expectedVersion: number;
+            /** @enum {string} */
+            outputParameter?: "max_completion_tokens" | "max_tokens";
+            outputTokens?: number;
+            /** @enum {string} */
+            reasoningEffort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+            /** Format: date */
+            shutdownOn?: string;
+            /** @description The alias of another model. */
+            successor?: string;
+            upstreamId?: string;
+        };
         ModuleBegun: {
             chat_id: string;
             messages: components["schemas"]["LearningMessage"][];
@@ -4509,6 +4754,14 @@ export interface components {
             /** @description As the provider counted them, or we did. */
             tokens_used?: number;
         };
+        PriceWeights: {
+            cachedMilli: number;
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            inputMilli: number;
+            outputMilli: number;
+            /** @description Kept on each job with its prices. */
+            version: number;
+        };
         PromptDetails: {
             cached_tokens: number;
         };
@@ -5169,6 +5422,14 @@ export interface components {
             /** @description Without what may be a secret in it. */
             url: string;
         };
+        WeightChanges: {
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            cachedMilli?: number;
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            inputMilli?: number;
+            /** @description Thousandths of a balance token per token; 1000 is one for one. */
+            outputMilli?: number;
+        };
         WelcomeQuestion: {
             /** @default null */
             callback_url: string | null;
@@ -5295,7 +5556,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `BALANCE_TOO_LOW` */
+        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `VERSION_CHANGED`, `BALANCE_TOO_LOW` */
         Error409: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -5437,7 +5698,7 @@ export interface components {
                 "application/json": components["schemas"]["OpenAIError"];
             };
         };
-        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `BALANCE_TOO_LOW` */
+        /** @description Conflict: `JOB_CANCELLED`, `USERNAME_TAKEN`, `IDEMPOTENCY_MISMATCH`, `PAYMENT_STATE`, `PAYMENT_SPENT`, `CODE_USED`, `JOB_RUNNING`, `ACCOUNT_LINKED`, `CANCELLED`, `BALANCE_CHANGED`, `VERSION_CHANGED`, `BALANCE_TOO_LOW` */
         OpenAIError409: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -5555,14 +5816,22 @@ export type SchemaAdjustBalance = components['schemas']['AdjustBalance'];
 export type SchemaAdjustBalanceForm = components['schemas']['AdjustBalanceForm'];
 export type SchemaAdjustCredits = components['schemas']['AdjustCredits'];
 export type SchemaAdjustCreditsForm = components['schemas']['AdjustCreditsForm'];
+export type SchemaAdminAssistant = components['schemas']['AdminAssistant'];
+export type SchemaAdminAssistants = components['schemas']['AdminAssistants'];
 export type SchemaAdminDeliveries = components['schemas']['AdminDeliveries'];
 export type SchemaAdminDelivery = components['schemas']['AdminDelivery'];
 export type SchemaAdminJobs = components['schemas']['AdminJobs'];
+export type SchemaAdminModel = components['schemas']['AdminModel'];
+export type SchemaAdminModels = components['schemas']['AdminModels'];
 export type SchemaAdminPaymentPage = components['schemas']['AdminPaymentPage'];
 export type SchemaAdminPaymentView = components['schemas']['AdminPaymentView'];
 export type SchemaAlive = components['schemas']['Alive'];
 export type SchemaAllKeys = components['schemas']['AllKeys'];
+export type SchemaAssistantChanges = components['schemas']['AssistantChanges'];
+export type SchemaAssistantChangesForm = components['schemas']['AssistantChangesForm'];
 export type SchemaAssistantMessage = components['schemas']['AssistantMessage'];
+export type SchemaAssistants = components['schemas']['Assistants'];
+export type SchemaAssistantView = components['schemas']['AssistantView'];
 export type SchemaAuditedEntry = components['schemas']['AuditedEntry'];
 export type SchemaAuditedLedger = components['schemas']['AuditedLedger'];
 export type SchemaAuditLine = components['schemas']['AuditLine'];
@@ -5664,6 +5933,8 @@ export type SchemaLogoutForm = components['schemas']['LogoutForm'];
 export type SchemaMe = components['schemas']['Me'];
 export type SchemaMemory = components['schemas']['Memory'];
 export type SchemaMessageView = components['schemas']['MessageView'];
+export type SchemaModelChanges = components['schemas']['ModelChanges'];
+export type SchemaModelChangesForm = components['schemas']['ModelChangesForm'];
 export type SchemaModuleBegun = components['schemas']['ModuleBegun'];
 export type SchemaModuleBody = components['schemas']['ModuleBody'];
 export type SchemaModuleDone = components['schemas']['ModuleDone'];
@@ -5722,6 +5993,7 @@ export type SchemaPlanModule = components['schemas']['PlanModule'];
 export type SchemaPlanQuestion = components['schemas']['PlanQuestion'];
 export type SchemaPlanQuestionForm = components['schemas']['PlanQuestionForm'];
 export type SchemaPlanReply = components['schemas']['PlanReply'];
+export type SchemaPriceWeights = components['schemas']['PriceWeights'];
 export type SchemaPromptDetails = components['schemas']['PromptDetails'];
 export type SchemaPromptMessage = components['schemas']['PromptMessage'];
 export type SchemaQuestion = components['schemas']['Question'];
@@ -5777,6 +6049,7 @@ export type SchemaWebhookChanges = components['schemas']['WebhookChanges'];
 export type SchemaWebhookChangesForm = components['schemas']['WebhookChangesForm'];
 export type SchemaWebhooks = components['schemas']['Webhooks'];
 export type SchemaWebhookWithSecret = components['schemas']['WebhookWithSecret'];
+export type SchemaWeightChanges = components['schemas']['WeightChanges'];
 export type SchemaWelcomeQuestion = components['schemas']['WelcomeQuestion'];
 export type SchemaWelcomeQuestionForm = components['schemas']['WelcomeQuestionForm'];
 export type SchemaWelcomeReply = components['schemas']['WelcomeReply'];
@@ -5824,6 +6097,129 @@ export type HeaderXRequestId = components['headers']['X-Request-Id'];
 export type HeaderXShouldRetry = components['headers']['x-should-retry'];
 export type $defs = Record<string, never>;
 export interface operations {
+    adminCatalogListAssistants: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All assistants by their ids */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "assistants": [
+                     *         {
+                     *           "id": "coach",
+                     *           "persona": "Tu es un coach bienveillant.",
+                     *           "locale": "fr",
+                     *           "model": "default",
+                     *           "temperature": 0.7,
+                     *           "outputTokens": 1000,
+                     *           "historyMessages": 20,
+                     *           "meter": "credits",
+                     *           "responseFormat": null,
+                     *           "listed": true,
+                     *           "version": 1
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminAssistants"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminCatalogChangeAssistant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /** @example coach */
+                assistantId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "model": "gpt-6-sol",
+                 *       "temperature": 0.5,
+                 *       "outputTokens": 1500
+                 *     }
+                 */
+                "application/json": components["schemas"]["AssistantChanges"];
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "model": "gpt-6-sol",
+                 *       "temperature": 0.5,
+                 *       "outputTokens": 1500
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["AssistantChangesForm"];
+            };
+        };
+        responses: {
+            /** @description The assistant as it is now */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "coach",
+                     *       "persona": "Tu es un coach bienveillant.",
+                     *       "locale": "fr",
+                     *       "model": "default",
+                     *       "temperature": 0.7,
+                     *       "outputTokens": 1000,
+                     *       "historyMessages": 20,
+                     *       "meter": "credits",
+                     *       "responseFormat": null,
+                     *       "listed": true,
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminAssistant"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
     adminInsightAudit: {
         parameters: {
             query?: {
@@ -6270,6 +6666,160 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminCatalogListModels: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All models by their aliases */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "models": [
+                     *         {
+                     *           "alias": "gpt-4o-mini",
+                     *           "upstreamId": "gpt-4o-mini",
+                     *           "sentId": "gpt-4o-mini",
+                     *           "weights": {
+                     *             "version": 1,
+                     *             "inputMilli": 1000,
+                     *             "cachedMilli": 1000,
+                     *             "outputMilli": 1000
+                     *           },
+                     *           "contextTokens": 128000,
+                     *           "outputTokens": 16384,
+                     *           "acceptsTemperature": true,
+                     *           "outputParameter": "max_completion_tokens",
+                     *           "reasoningEffort": null,
+                     *           "shutdownOn": "2027-01-14",
+                     *           "providerShutdownOn": "2027-01-14",
+                     *           "daysLeft": 54,
+                     *           "successor": "gpt-6-luna",
+                     *           "warning": "ending_soon",
+                     *           "isDefault": false,
+                     *           "assistants": [
+                     *             "chat"
+                     *           ],
+                     *           "version": 1
+                     *         }
+                     *       ],
+                     *       "defaultModel": "gpt-6-luna",
+                     *       "providerReadAt": "2024-01-15T10:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminModels"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adminCatalogChangeModel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /** @example gpt-4o-mini */
+                alias: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "weights": {
+                 *         "inputMilli": 1000,
+                 *         "cachedMilli": 500,
+                 *         "outputMilli": 4000
+                 *       },
+                 *       "shutdownOn": "2027-01-14",
+                 *       "successor": "gpt-6-luna"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ModelChanges"];
+                /**
+                 * @example {
+                 *       "expectedVersion": 3,
+                 *       "shutdownOn": "2027-01-14",
+                 *       "successor": "gpt-6-luna"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["ModelChangesForm"];
+            };
+        };
+        responses: {
+            /** @description The model as it is now */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "alias": "gpt-4o-mini",
+                     *       "upstreamId": "gpt-4o-mini",
+                     *       "sentId": "gpt-4o-mini",
+                     *       "weights": {
+                     *         "version": 1,
+                     *         "inputMilli": 1000,
+                     *         "cachedMilli": 1000,
+                     *         "outputMilli": 1000
+                     *       },
+                     *       "contextTokens": 128000,
+                     *       "outputTokens": 16384,
+                     *       "acceptsTemperature": true,
+                     *       "outputParameter": "max_completion_tokens",
+                     *       "reasoningEffort": null,
+                     *       "shutdownOn": "2027-01-14",
+                     *       "providerShutdownOn": "2027-01-14",
+                     *       "daysLeft": 54,
+                     *       "successor": "gpt-6-luna",
+                     *       "warning": "ending_soon",
+                     *       "isDefault": false,
+                     *       "assistants": [
+                     *         "chat"
+                     *       ],
+                     *       "version": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AdminModel"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
@@ -8754,6 +9304,52 @@ export interface operations {
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    assistantsListAssistants: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The assistants, the usual one first */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "assistants": [
+                     *         {
+                     *           "id": "chat",
+                     *           "meter": "tokens",
+                     *           "locale": "ru"
+                     *         },
+                     *         {
+                     *           "id": "coach",
+                     *           "meter": "credits",
+                     *           "locale": "fr"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Assistants"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

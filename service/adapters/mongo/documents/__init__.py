@@ -9,6 +9,7 @@ from service.adapters.mongo.documents.chat import (
     AssistantDocument,
     JobDocument,
     ModelDocument,
+    ProviderModelsDocument,
 )
 from service.adapters.mongo.documents.dialogs import BranchDocument, ChatDocument, MessageDocument, SessionDocument
 from service.adapters.mongo.documents.erasures import ErasureDocument, SuccessorDocument
@@ -46,6 +47,7 @@ __all__ = [
     "ModelDocument",
     "ModuleDocument",
     "PaymentDocument",
+    "ProviderModelsDocument",
     "RedeemCodeDocument",
     "SessionDocument",
     "SuccessorDocument",
@@ -83,6 +85,7 @@ DOCUMENTS = (
     RedeemCodeDocument,
     TestPaymentDocument,
     ModelDocument,
+    ProviderModelsDocument,
     AssistantDocument,
     TrackDocument,
     ModuleDocument,

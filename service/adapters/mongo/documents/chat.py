@@ -8,6 +8,7 @@ from mongoengine import (
     EmbeddedDocumentField,
     EmbeddedDocumentListField,
     IntField,
+    ListField,
     LongField,
     StringField,
 )
@@ -111,7 +112,7 @@ class JobDocument(Stored):
 
 
 class ModelDocument(Stored):
-    """A model alias; `upstream_id` empty means the installation's default model."""
+    """A model alias; `upstream_id` empty means the installation's default model. `version` counts admins' changes."""
 
     id = StringField(primary_key=True)
     upstream_id = StringField()
@@ -123,6 +124,7 @@ class ModelDocument(Stored):
     reasoning_effort = StringField()
     shutdown_on = StringField()
     successor = StringField()
+    version = IntField()
 
     meta = {"collection": "models"}
 
@@ -137,5 +139,17 @@ class AssistantDocument(Stored):
     history_messages = IntField(required=True)
     meter = StringField(required=True)
     response_format = StringField()
+    listed = BooleanField()
+    version = IntField()
 
     meta = {"collection": "assistants"}
+
+
+class ProviderModelsDocument(Stored):
+    """What the provider said last of the models that aliases stand for: whether it lists them, and when they end."""
+
+    id = StringField(primary_key=True)
+    read_at = DateTimeField(required=True)
+    models = ListField(DictField())
+
+    meta = {"collection": "provider_models"}

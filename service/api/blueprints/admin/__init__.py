@@ -1,7 +1,7 @@
 """`/api/admin`: what operators do. Role `support` may read, role `admin` may do everything."""
 
 from service.api.blueprint import ApiBlueprint
-from service.api.blueprints.admin import balances, insight, jobs, keys, payments, redeem_codes, users, webhooks
+from service.api.blueprints.admin import balances, catalog, insight, jobs, keys, payments, redeem_codes, users, webhooks
 
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     users.blueprint,
@@ -9,6 +9,7 @@ BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     jobs.blueprint,
     keys.blueprint,
     insight.blueprint,
+    catalog.blueprint,
     webhooks.blueprint,
     payments.blueprint,
     redeem_codes.blueprint,

@@ -1,8 +1,9 @@
 """The gateway: `/api/auth`, `/api/chat`, `/api/context` and `/api/billing` as the technical specification has them,
-and `/api/keys`, `/api/link` and `/api/webhooks`."""
+and `/api/assistants`, `/api/keys`, `/api/link` and `/api/webhooks`."""
 
 from service.api.blueprint import ApiBlueprint
 from service.api.blueprints.gateway import (
+    assistants,
     auth,
     billing,
     chat,
@@ -19,6 +20,7 @@ BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     keys.blueprint,
     link.blueprint,
     chat.blueprint,
+    assistants.blueprint,
     context.blueprint,
     billing.blueprint,
     payments.blueprint,
