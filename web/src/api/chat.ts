@@ -23,7 +23,7 @@ export async function submit(sessionId: string, memo: Memo): Promise<string> {
 }
 
 function ask(sessionId: string, memo: Memo, headers: Record<string, string>) {
-  const body = { message: memo.question, sessionId, assistant: memo.assistant, stream: true }
+  const body = { message: memo.question, sessionId, stream: true, ...(memo.assistant ? { assistant: memo.assistant } : {}) }
   return api.POST('/api/chat', { body: body as never, headers })
 }
 
