@@ -101,7 +101,24 @@ class ChatView(Output):
     updated_at = Moment(required=True)
 
 
+class ChatInSession(ChatView):
+    running_job_id = fields.String(
+        required=True,
+        allow_none=True,
+        attribute="open_job_id",
+        metadata={"description": "The job that is being answered in it, if it takes one at a time."},
+    )
+
+
 class SessionWithMessages(SessionView):
+    running_job_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The job that is being answered in the session's default chat, to be followed at "
+            "`/api/chat/jobs/{jobId}/events`; null if there is none."
+        },
+    )
     messages = fields.List(Record(MessageView), required=True)
 
 

@@ -50,7 +50,13 @@ def job_summary(job: Job, actor: Actor) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "erased_at": job.erased_at,
     }
-    return {name: value for name, value in body.items() if value is not None}
+    said = {name: value for name, value in body.items() if value is not None}
+    # Of the default dialog, in which any number of questions is open at once, and of none there is nothing to name.
+    return {
+        **said,
+        "session_id": job.session_id if job.exclusive else None,
+        "chat_id": job.chat_id if job.exclusive else None,
+    }
 
 
 def accepted(job: Job) -> Response:

@@ -111,6 +111,8 @@ class JobSummary(Output):
     EXAMPLE = {
         "jobId": EXAMPLE_JOB_ID,
         "userId": EXAMPLE_ID,
+        "sessionId": EXAMPLE_ID,
+        "chatId": EXAMPLE_ID,
         "status": "succeeded",
         "assistant": "chat",
         "meter": "tokens",
@@ -134,6 +136,12 @@ class JobSummary(Output):
 
     job_id = fields.String(required=True)
     user_id = fields.String(required=True, metadata={"description": "For an API key, as it named its end user."})
+    session_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The session that it was asked in; null for the default dialog, and outside any."},
+    )
+    chat_id = fields.String(required=True, allow_none=True, metadata={"description": "The chat of that session."})
     status = fields.String(
         required=True,
         metadata={"enum": list(JobStatus), "description": "The last three are final and never change."},

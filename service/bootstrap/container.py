@@ -126,7 +126,12 @@ def build(settings: Settings) -> Container:
     jobs = _job_service(settings, outside, owners, replays, places, endings)
     accounts = _account_service(settings, outside)
     dialogs = DialogService(
-        dialogs=outside.dialogs, tracks=outside.tracks, owners=owners, places=places, clock=outside.clock
+        dialogs=outside.dialogs,
+        jobs=outside.jobs,
+        tracks=outside.tracks,
+        owners=owners,
+        places=places,
+        clock=outside.clock,
     )
     erase = EraseService(
         erasures=outside.erasures,

@@ -32,6 +32,15 @@ class Dialog:
 
 
 @dataclass(frozen=True, slots=True)
+class UserCard:
+    """All that is told of one account: with its credits, which a list would have to count one by one."""
+
+    account: Account
+    wallet: Wallet
+    credits: Credits
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The jobs that are open now, and what was measured a minute ago at most."""
 
@@ -74,6 +83,10 @@ class AdminService:
         if account is None or wallet is None:
             raise NotFound("account")
         return ports.UserRow(account, wallet)
+
+    def card(self, actor: Actor, user_id: str) -> UserCard:
+        row = self.user(actor, user_id)
+        return UserCard(row.account, row.wallet, self._money.credits(row.account))
 
     def set_balance(
         self,

@@ -25,9 +25,17 @@ class SessionFilter:
 
 class DialogService:
     def __init__(
-        self, *, dialogs: ports.Dialogs, tracks: ports.Tracks, owners: Owners, places: Places, clock: ports.Clock
+        self,
+        *,
+        dialogs: ports.Dialogs,
+        jobs: ports.Jobs,
+        tracks: ports.Tracks,
+        owners: Owners,
+        places: Places,
+        clock: ports.Clock,
     ) -> None:
         self._dialogs = dialogs
+        self._jobs = jobs
         self._tracks = tracks
         self._owners = owners
         self._places = places
@@ -88,6 +96,10 @@ class DialogService:
     def messages(self, actor: Actor, chat_id: str, cursor: str | None, limit: int) -> ports.Page[Message]:
         """The newest messages of a chat, oldest first; the next page has those before them. Raises as `session`."""
         return self._dialogs.messages(self.chat(actor, chat_id), cursor, limit)
+
+    def running(self, session: Session) -> str | None:
+        """The job that is being answered in the default chat of a session; the newest one if there are several."""
+        return self._jobs.newest_open(session.account_id, session.id)
 
     def rename(self, actor: Actor, session_id: str, title: str) -> Session:
         """Raises ValidationFailed if the title is blank, and as `session` does."""

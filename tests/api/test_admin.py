@@ -29,7 +29,11 @@ def test_a_list_of_users_has_what_an_operator_looks_for(user: Caller, support: C
     assert (row["username"], row["role"], row["plan"], row["blocked"]) == (user.name, "user", "FREE", False)
     assert (row["currentBalance"], row["held"], row["totalTokens"]) == (100_000, 0, 0)
     assert "password" not in str(row).lower()
-    assert support.get(f"{ADMIN}/user/{user.id}").json == row
+    card = support.get(f"{ADMIN}/user/{user.id}").json
+    left = card.pop("credits")
+    assert card == row
+    assert left.pop("periodEndsAt") > user.get("/api/auth/me").json["createdAt"]
+    assert left == {"remaining": 5, "extra": 0, "held": 0, "unlimited": False}
 
 
 def test_users_are_sorted_and_come_in_pages(client: FlaskClient, support: Caller) -> None:
@@ -47,6 +51,35 @@ def test_users_are_sorted_and_come_in_pages(client: FlaskClient, support: Caller
     assert names("sort=username&limit=2&page=2") == ["c"]
     assert names("sort=username&limit=2&page=3") == []
     assert len(names("sort=-balance")) == len(names("sort=lastSeenAt")) == 3
+
+
+def test_users_are_filtered_by_plan_and_by_being_blocked(admin: Caller, register: NewCaller) -> None:
+    blocked, paying = register(), register()
+    admin.post(f"{ADMIN}/user/{blocked.id}/block")
+    admin.post(f"{ADMIN}/user/{paying.id}/plan", {"plan": "PREMIUM"})
+
+    def found(query: str) -> dict[str, dict[str, object]]:
+        body = admin.get(f"{ADMIN}/users?limit=100&{query}").json
+        assert body["total"] >= len(body["users"])
+        return {row["userId"]: row for row in body["users"]}
+
+    assert {row["blocked"] for row in found("blocked=true").values()} == {True}
+    assert blocked.id in found("blocked=true")
+    assert paying.id in found("blocked=false")
+    assert blocked.id not in found("blocked=false&sort=balance")
+    assert {row["plan"] for row in found("plan=PREMIUM&sort=-balance").values()} == {"PREMIUM"}
+    assert paying.id in found("plan=PREMIUM&blocked=false&role=user")
+    assert not found("plan=PREMIUM&blocked=true")
+    assert admin.get(f"{ADMIN}/user/{paying.id}").json["credits"]["unlimited"] is True
+    for nonsense in ("blocked=1", "blocked=", "plan=GOLD"):
+        assert admin.get(f"{ADMIN}/users?{nonsense}").status_code == 400
+
+
+def test_a_failed_job_says_why(failed_job: str, support: Caller) -> None:
+    (row,) = [row for row in support.get(f"{ADMIN}/jobs?status=failed").json["jobs"] if row["jobId"] == failed_job]
+    assert row["error"]["code"] == "UPSTREAM_ERROR"
+    assert row["error"]["message"]
+    assert "private question" not in str(row)
 
 
 def test_users_are_filtered_by_role(support: Caller, admin: Caller) -> None:

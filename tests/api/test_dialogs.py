@@ -186,3 +186,37 @@ def test_an_admin_is_written_down_who_reads_a_session(user: Caller, admin: Calle
     assert admin.get(f"{SESSIONS}/{own}").status_code == 200
     trail = admin.get(f"/api/admin/audit?subjectId={user.id}").json
     assert "session.read" in str(trail)
+
+
+def test_a_running_answer_is_found_again(user: Caller, container: Container) -> None:
+    """By its session, as after a reload or in another browser, and the session by its answer."""
+    session_id = new_session(user)["id"]
+
+    def running() -> Any:
+        return user.get(f"{SESSIONS}/{session_id}").json["session"]["runningJobId"]
+
+    assert running() is None
+    job_id = user.post("/api/chat", {"message": "hello", "sessionId": session_id}).json["jobId"]
+    assert running() == job_id
+    (chat,) = user.get(f"{SESSIONS}/{session_id}/chats").json["chats"]
+    assert chat["runningJobId"] == job_id
+    job = user.get(f"/api/chat/jobs/{job_id}").json
+    assert (job["sessionId"], job["chatId"]) == (session_id, chat["id"])
+    (listed,) = user.get("/api/chat/jobs?status=queued").json["jobs"]
+    assert (listed["jobId"], listed["sessionId"]) == (job_id, session_id)
+    container.run(job_id)
+    assert running() is None
+    assert user.get(f"{SESSIONS}/{session_id}/chats").json["chats"][0]["runningJobId"] is None
+    assert user.get(f"/api/chat/jobs/{job_id}").json["sessionId"] == session_id
+
+
+def test_the_default_dialog_tells_the_newest_of_its_running_answers(user: Caller, container: Container) -> None:
+    first, second = (user.post("/api/chat", {"message": "hello"}).json["jobId"] for _ in range(2))
+    job = user.get(f"/api/chat/jobs/{first}").json
+    assert (job["sessionId"], job["chatId"]) == (None, None)
+    (session,) = user.get(SESSIONS).json["sessions"]
+    shown = user.get(f"{SESSIONS}/{session['id']}").json["session"]
+    assert shown["runningJobId"] == second
+    for job_id in (first, second):
+        container.run(job_id)
+    assert user.get(f"{SESSIONS}/{session['id']}").json["session"]["runningJobId"] is None

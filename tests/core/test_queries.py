@@ -73,6 +73,12 @@ EXCEPTIONS: list[tuple[str, str, Callable[[Query], bool], str]] = [
         "a search by the beginning of a name sorts what it found",
     ),
     (
+        "MongoAccounts.search",
+        "SORT",
+        lambda query: query.command["filter"].get("blocked") is True,
+        "the accounts that are blocked are few",
+    ),
+    (
         "MongoSearch._ids",
         "SORT",
         lambda query: "$text" in query.command["pipeline"][0]["$match"] and len(query.command["pipeline"]) == 4,
@@ -143,6 +149,7 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
     MongoJobs().cancel_requests([again.id])
     MongoJobs().finished([again.id])
     MongoJobs().count_open(anna.account_id, 5)
+    MongoJobs().newest_open(anna.account_id, "a chat")
     MongoJobs().due(A_PAGE, silent_seconds=30)
     MongoJobs().mark_announced([again.id])
     for status in (None, JobStatus.SUCCEEDED):
@@ -170,6 +177,8 @@ def use_admin(container: Container, anna: Actor) -> None:
     sorts = ("created_at", "username", "last_seen_at", "balance")
     for text, role, sort, sign in product(("", "a"), (None, Role.USER), sorts, ("", "-")):
         admin.users(ROOT, UserQuery(text, role, f"{sign}{sort}", 1, A_PAGE))
+    for role, blocked, plan, sort in product((None, Role.USER), (None, True, False), (None, "FREE"), sorts):
+        admin.users(ROOT, UserQuery("", role, sort, 1, A_PAGE, blocked, plan))
 
 
 def use_webhooks(container: Container, anna: Actor) -> None:

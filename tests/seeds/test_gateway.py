@@ -28,7 +28,7 @@ TOKENS = {"userId", "user_id", "access_token", "refresh_token", "token_type", "e
 ADDED = {
     "POST /api/chat": {
         *("jobId", "userId", "status", "assistant", "meter", "model", "usage", "charged", "currentBalance"),
-        *("finishReason", "createdAt", "startedAt", "finishedAt", "metadata"),
+        *("finishReason", "createdAt", "startedAt", "finishedAt", "metadata", "sessionId", "chatId"),
     },
     "GET /api/billing": {"userId", "held", "plan", "credits"},
     "POST /api/auth/register": TOKENS,

@@ -274,6 +274,10 @@ def _criteria(query: UserQuery) -> Row:
         criteria["login_keys"] = {"$elemMatch": {"$gte": beginning, "$lt": beginning + "\U0010ffff"}}
     if query.role is not None:
         criteria["role"] = query.role.value
+    if query.blocked is not None:
+        criteria["blocked"] = query.blocked
+    if query.plan is not None:
+        criteria["plan"] = query.plan
     return criteria
 
 

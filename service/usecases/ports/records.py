@@ -151,6 +151,8 @@ class UserQuery:
     sort: str = "-created_at"
     page: int = 1
     limit: int = 20
+    blocked: bool | None = None
+    plan: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

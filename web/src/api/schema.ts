@@ -390,7 +390,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Show an account */
+        /**
+         * Show an account
+         * @description With its tokens, and the credits that it may ask for now.
+         */
         get: operations["adminUsersGetUser"];
         put?: never;
         post?: never;
@@ -1786,7 +1789,8 @@ export interface paths {
         };
         /**
          * Read a session
-         * @description Its newest messages come oldest first; `nextCursor` leads to those before them.
+         * @description Its newest messages come oldest first; `nextCursor` leads to those before them. An answer that isn't there yet is
+         *     `runningJobId`.
          */
         get: operations["sessionsGet"];
         put?: never;
@@ -3048,6 +3052,24 @@ export interface components {
              */
             web_search_options: null;
         };
+        ChatInSession: {
+            /** Format: date-time */
+            createdAt: string;
+            id: string;
+            /** @enum {string} */
+            kind: "default" | "extra" | "module";
+            messageCount: number;
+            /** @description Of a module's chat. */
+            moduleId: string | null;
+            /** @description The job that is being answered in it, if it takes one at a time. */
+            runningJobId: string | null;
+            sessionId: string;
+            /** @enum {string} */
+            status: "active" | "archived" | "completed";
+            title: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
         ChatMessages: {
             chat_id: string;
             messages: components["schemas"]["LearningMessage"][];
@@ -3111,7 +3133,7 @@ export interface components {
             tokens_used?: number;
         };
         Chats: {
-            chats: components["schemas"]["ChatView"][];
+            chats: components["schemas"]["ChatInSession"][];
             /** @description `null` on the last page. */
             nextCursor: string | null;
         };
@@ -3122,22 +3144,6 @@ export interface components {
         ChatStatusForm: {
             /** @enum {string} */
             status: "active" | "archived" | "completed";
-        };
-        ChatView: {
-            /** Format: date-time */
-            createdAt: string;
-            id: string;
-            /** @enum {string} */
-            kind: "default" | "extra" | "module";
-            messageCount: number;
-            /** @description Of a module's chat. */
-            moduleId: string | null;
-            sessionId: string;
-            /** @enum {string} */
-            status: "active" | "archived" | "completed";
-            title: string;
-            /** Format: date-time */
-            updatedAt: string;
         };
         ChoiceMade: {
             /** @enum {string} */
@@ -3619,6 +3625,8 @@ export interface components {
             assistant: string;
             /** @description Taken from the balance, in the meter's unit. */
             charged: number;
+            /** @description The chat of that session. */
+            chatId: string | null;
             /** @description The dialog with this turn. */
             context?: components["schemas"]["ContextItem"][];
             /** Format: date-time */
@@ -3652,6 +3660,8 @@ export interface components {
             result?: {
                 [key: string]: unknown;
             };
+            /** @description The session that it was asked in; null for the default dialog, and outside any. */
+            sessionId: string | null;
             /** Format: date-time */
             startedAt?: string;
             /**
@@ -3683,6 +3693,8 @@ export interface components {
             assistant: string;
             /** @description Taken from the balance, in the meter's unit. */
             charged: number;
+            /** @description The chat of that session. */
+            chatId: string | null;
             /** Format: date-time */
             createdAt: string;
             /** @description What was available right after this job: tokens; of the meter `credits` what was left of the month's and the extra credits; absent where a plan has no limit. */
@@ -3708,6 +3720,8 @@ export interface components {
              */
             meter: "tokens" | "credits" | "free";
             model: string;
+            /** @description The session that it was asked in; null for the default dialog, and outside any. */
+            sessionId: string | null;
             /** Format: date-time */
             startedAt?: string;
             /**
@@ -5021,6 +5035,8 @@ export interface components {
             lastMessage: string;
             messageCount: number;
             messages: components["schemas"]["MessageView"][];
+            /** @description The job that is being answered in the session's default chat, to be followed at `/api/chat/jobs/{jobId}/events`; null if there is none. */
+            runningJobId: string | null;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
             title: string;
@@ -5320,6 +5336,33 @@ export interface components {
             blocked: boolean;
             /** Format: date-time */
             createdAt: string;
+            currentBalance: number;
+            email: string | null;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /** @description What the API key's program calls its end user. */
+            externalId: string | null;
+            firstName: string;
+            held: number;
+            keyId: string | null;
+            lastName: string;
+            /** Format: date-time */
+            lastSeenAt: string | null;
+            /** @description The account that pays for this end user of a key, if it is linked to one. */
+            linkedUserId: string | null;
+            locale: string | null;
+            plan: string;
+            /** @enum {string} */
+            role: "guest" | "end_user" | "user" | "support" | "admin";
+            totalTokens: number;
+            userId: string;
+            username: string | null;
+        };
+        UserCard: {
+            blocked: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            credits: components["schemas"]["CreditsView"];
             currentBalance: number;
             email: string | null;
             /** Format: date-time */
@@ -5849,6 +5892,7 @@ export type SchemaCallbackSecret = components['schemas']['CallbackSecret'];
 export type SchemaChat = components['schemas']['Chat'];
 export type SchemaChatCompletion = components['schemas']['ChatCompletion'];
 export type SchemaChatCompletionRequest = components['schemas']['ChatCompletionRequest'];
+export type SchemaChatInSession = components['schemas']['ChatInSession'];
 export type SchemaChatMessages = components['schemas']['ChatMessages'];
 export type SchemaChatRemark = components['schemas']['ChatRemark'];
 export type SchemaChatRemarkForm = components['schemas']['ChatRemarkForm'];
@@ -5856,7 +5900,6 @@ export type SchemaChatReply = components['schemas']['ChatReply'];
 export type SchemaChats = components['schemas']['Chats'];
 export type SchemaChatStatus = components['schemas']['ChatStatus'];
 export type SchemaChatStatusForm = components['schemas']['ChatStatusForm'];
-export type SchemaChatView = components['schemas']['ChatView'];
 export type SchemaChoiceMade = components['schemas']['ChoiceMade'];
 export type SchemaCode = components['schemas']['Code'];
 export type SchemaCodeBatch = components['schemas']['CodeBatch'];
@@ -6042,6 +6085,7 @@ export type SchemaUsage = components['schemas']['Usage'];
 export type SchemaUsageCount = components['schemas']['UsageCount'];
 export type SchemaUsageRow = components['schemas']['UsageRow'];
 export type SchemaUser = components['schemas']['User'];
+export type SchemaUserCard = components['schemas']['UserCard'];
 export type SchemaUsers = components['schemas']['Users'];
 export type SchemaVitals = components['schemas']['Vitals'];
 export type SchemaWebhook = components['schemas']['Webhook'];
@@ -6312,6 +6356,8 @@ export interface operations {
                      *         {
                      *           "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *           "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "status": "succeeded",
                      *           "assistant": "chat",
                      *           "meter": "tokens",
@@ -6374,6 +6420,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -7394,7 +7442,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The account and its wallet */
+            /** @description The account with all its wallets */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -7420,10 +7468,17 @@ export interface operations {
                      *       "expiresAt": null,
                      *       "externalId": null,
                      *       "keyId": null,
-                     *       "linkedUserId": null
+                     *       "linkedUserId": null,
+                     *       "credits": {
+                     *         "remaining": 7,
+                     *         "extra": 3,
+                     *         "held": 0,
+                     *         "unlimited": false,
+                     *         "periodEndsAt": "2024-01-15T10:00:00Z"
+                     *       }
                      *     }
                      */
-                    "application/json": components["schemas"]["User"];
+                    "application/json": components["schemas"]["UserCard"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -8020,9 +8075,11 @@ export interface operations {
     adminUsersListUsers: {
         parameters: {
             query?: {
+                blocked?: "true" | "false";
                 limit?: number;
                 /** @description As far as the first 10000 rows; a narrower search reaches the others. */
                 page?: number;
+                plan?: "FREE" | "BASIC" | "PREMIUM";
                 /** @description The beginning of a name or an e-mail. */
                 q?: string;
                 role?: "guest" | "end_user" | "user" | "support" | "admin";
@@ -10834,6 +10891,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11200,6 +11259,8 @@ export interface operations {
                      *         {
                      *           "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *           "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *           "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "status": "succeeded",
                      *           "assistant": "chat",
                      *           "meter": "tokens",
@@ -11266,6 +11327,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11338,6 +11401,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11494,6 +11559,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -11636,6 +11703,8 @@ export interface operations {
                      * @example {
                      *       "jobId": "9f1c2b7a4e5d4f60a1b2c3d4e5f60718",
                      *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "chatId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *       "status": "succeeded",
                      *       "assistant": "chat",
                      *       "meter": "tokens",
@@ -12095,6 +12164,7 @@ export interface operations {
                      *         "status": "active",
                      *         "createdAt": "2024-01-15T10:00:00Z",
                      *         "updatedAt": "2024-01-15T12:30:00Z",
+                     *         "runningJobId": null,
                      *         "messages": [
                      *           {
                      *             "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user",
@@ -12262,6 +12332,7 @@ export interface operations {
                      *           "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "sessionId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
                      *           "title": "",
+                     *           "runningJobId": null,
                      *           "kind": "default",
                      *           "moduleId": null,
                      *           "status": "active",

@@ -54,6 +54,8 @@ class AccountDocument(Stored):
             # The id goes the same way as what it settles ties of, or the index doesn't have the list's order.
             ("-created_at", "-id"),
             ("role", "-created_at", "-id"),
+            ("blocked", "-created_at", "-id"),
+            ("plan", "-created_at", "-id"),
             ("username", "id"),
             ("-last_seen_at", "-id"),
             {"fields": ["link_id"], "unique": True, "partialFilterExpression": {"link_id": {"$gt": ""}}},

@@ -43,6 +43,8 @@ def _not_zero(value: int) -> None:
 class UserSearch(Input):
     q = Text(load_default="", max_length=254, metadata={"description": "The beginning of a name or an e-mail."})
     role = Choice(tuple(Role), load_default=None)
+    blocked = Choice(("true", "false"), load_default=None)
+    plan = Choice(PLANS, load_default=None)
     sort = Choice(SORTS, load_default="-createdAt", metadata={"description": "`-` for descending."})
     page = Whole(
         least=1,
@@ -103,6 +105,12 @@ class User(Output):
         attribute="account.linked_account_id",
         metadata={"description": "The account that pays for this end user of a key, if it is linked to one."},
     )
+
+
+class UserCard(User):
+    EXAMPLE = {**User.EXAMPLE, "credits": CreditsView.EXAMPLE}
+
+    credits = Record(CreditsView, required=True)
 
 
 class Users(Output):

@@ -9,15 +9,16 @@ from service.api.blueprints.admin.schemas import (
     AccountState,
     NewPlan,
     NewRole,
-    User,
+    UserCard,
     Users,
     UserSearch,
 )
+from service.api.credits import credits_body
 from service.api.schemas import Success
 from service.api.state import services
 from service.domain.accounts import Account, Actor, Role
 from service.domain.plans import Plan
-from service.usecases.ports import UserQuery, UserRow
+from service.usecases.ports import UserQuery
 
 blueprint = ApiBlueprint("admin-users", __name__, url_prefix="/api/admin", description="Operators: accounts")
 
@@ -35,6 +36,8 @@ def list_users(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
         UserQuery(
             text=query["q"],
             role=Role(query["role"]) if query["role"] else None,
+            blocked=None if query["blocked"] is None else query["blocked"] == "true",
+            plan=query["plan"],
             sort=sign + SORT_FIELDS[field],
             page=query["page"],
             limit=query["limit"],
@@ -46,10 +49,14 @@ def list_users(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 @blueprint.route("/user/<user_id>", methods=["GET"])
 @authenticated("support")
 @fails_with(404)
-@blueprint.response(200, User, description="The account and its wallet")
-def get_user(*, actor: Actor, user_id: str) -> UserRow:
-    """Show an account"""
-    return services().admin.user(actor, user_id)
+@blueprint.response(200, UserCard, description="The account with all its wallets")
+def get_user(*, actor: Actor, user_id: str) -> dict[str, Any]:
+    """Show an account
+
+    With its tokens, and the credits that it may ask for now.
+    """
+    card = services().admin.card(actor, user_id)
+    return {"account": card.account, "wallet": card.wallet, "credits": credits_body(card.credits)}
 
 
 @blueprint.route("/user/<user_id>/block", methods=["POST"])

@@ -11,7 +11,7 @@ from service.api.dialogs import (
     EXAMPLE_SESSION,
     MANY_ITEMS,
     STATUSES,
-    ChatView,
+    ChatInSession,
     SessionView,
     SessionWithMessages,
     message_bodies,
@@ -63,7 +63,7 @@ class OneSession(Output):
 
 
 class WholeSession(Output):
-    EXAMPLE = {"session": {**EXAMPLE_SESSION, "messages": [EXAMPLE_MESSAGE]}, "nextCursor": None}
+    EXAMPLE = {"session": {**EXAMPLE_SESSION, "runningJobId": None, "messages": [EXAMPLE_MESSAGE]}, "nextCursor": None}
 
     session = Record(SessionWithMessages, required=True)
     next_cursor = NextCursor()
@@ -93,6 +93,7 @@ class Chats(Output):
                 "id": EXAMPLE_SESSION["id"],
                 "sessionId": EXAMPLE_SESSION["id"],
                 "title": "",
+                "runningJobId": None,
                 "kind": "default",
                 "moduleId": None,
                 "status": "active",
@@ -104,7 +105,7 @@ class Chats(Output):
         "nextCursor": None,
     }
 
-    chats = fields.List(Record(ChatView), required=True)
+    chats = fields.List(Record(ChatInSession), required=True)
     next_cursor = NextCursor()
 
 
@@ -151,12 +152,19 @@ def create(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 def get(query: dict[str, Any], *, actor: Actor, session_id: str) -> dict[str, Any]:
     """Read a session
 
-    Its newest messages come oldest first; `nextCursor` leads to those before them.
+    Its newest messages come oldest first; `nextCursor` leads to those before them. An answer that isn't there yet is
+    `runningJobId`.
     """
     session = services().dialogs.session(actor, session_id)
+    # Before the messages: one that ends in between is seen twice rather than never.
+    running_job_id = services().dialogs.running(session)
     page = services().dialogs.messages(actor, session_id, query["cursor"], query["limit"])
     return {
-        "session": {**session_body(session), "messages": message_bodies(page.items)},
+        "session": {
+            **session_body(session),
+            "running_job_id": running_job_id,
+            "messages": message_bodies(page.items),
+        },
         "next_cursor": page.next_cursor,
     }
 
