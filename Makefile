@@ -67,6 +67,10 @@ fuzz: setup ## Fuzz every documented route for longer than `make test` does
 bench: setup ## Measure the service and print the figures
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
+.PHONY: screenshots
+screenshots: setup ## Take pictures of the web UI into .data/screenshots, the README's into docs/images
+	@$(BIN)/python -m devstack.screenshots .data/screenshots docs/images
+
 .PHONY: setup
 setup: $(DEPS) $(DOCS) $(UI) ## Install what the other targets need (they all call it)
 

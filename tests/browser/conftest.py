@@ -1,23 +1,18 @@
 """A real Chromium on a real stack. Where there is no Chromium these tests are left out, loudly."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from devstack.chromium import find_chromium
 from devstack.stack import Stack
 from service.api import ui
 
-EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 ACTION_MILLISECONDS = 15_000
 expect.set_options(timeout=ACTION_MILLISECONDS)
-
-
-def find_chromium() -> str | None:
-    return next((found for name in EXECUTABLES if (found := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

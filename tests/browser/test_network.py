@@ -1,10 +1,12 @@
 """Answers that are being written, while the network goes and comes back."""
 
+from urllib.parse import urlsplit
+
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from devstack.stack import Stack
-from tests.browser.support import LONG, ask, register
+from tests.browser.support import LONG, ask, log_in, register
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -65,3 +67,24 @@ def test_what_could_not_be_sent_is_not_lost(page: Page, context: BrowserContext,
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_test_id("answer")).to_have_count(2)
     assert len(stack.upstream.journal(contains="typed with care again")) == 1
+
+
+def test_an_answer_is_seen_being_written_in_another_browser(page: Page, browser: Browser, stack: Stack) -> None:
+    stack.upstream.rule(contains="seen elsewhere", answer=LONG, hold="elsewhere", hold_after_chunks=3)
+    name = register(page)
+    ask(page, "seen elsewhere")
+    expect(page.get_by_test_id("stream")).to_contain_text("word0")
+    with browser.new_context(base_url=stack.web.url, locale="en-GB") as context:
+        other = context.new_page()
+        other.goto(f"/login?next={urlsplit(page.url).path}")
+        log_in(other, name)
+        expect(other.get_by_test_id("stream")).to_contain_text("word0")
+        expect(other.get_by_text("Asked in another window or device")).to_be_visible()
+        # It can be stopped there, but nothing else can be asked meanwhile.
+        expect(other.get_by_role("button", name="Stop")).to_be_visible()
+        stack.upstream.release("elsewhere")
+        expect(other.get_by_test_id("answer")).to_contain_text("word199")
+        assert answer_of(other) == LONG
+        expect(other.get_by_test_id("question")).to_contain_text("seen elsewhere")
+    expect(page.get_by_test_id("answer")).to_contain_text("word199")
+    assert len(stack.upstream.journal(contains="seen elsewhere")) == 1

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { useTurn } from '@/composables/turn'
 import { takeDraft } from '@/lib/draft'
-import { memoOf } from '@/lib/memo'
+import { memoOf, memoOfJob } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 import { events, json, serve } from './support'
 
@@ -130,6 +130,17 @@ describe('a turn', () => {
     await turn.run('s1', ASKED)
     expect(turn.state.value).toBe('stopped')
     expect(turn.memo.value?.question).toBe('why?')
+  })
+
+  it('that was begun elsewhere is followed, and never asked again', async () => {
+    const { calls } = serve({
+      'GET /api/chat/jobs/j9/events': () => events([2, 'chunk', { content: 'So' }], [3, 'error', { code: 'X', message: 'No' }]),
+    })
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', memoOfJob('j9', null))
+    expect([turn.state.value, turn.text.value, memoOf('s1')]).toEqual(['failed', 'So', null])
+    await turn.retry()
+    expect(calls).toEqual(['GET /api/chat/jobs/j9/events'])
   })
 
   it('that somebody left goes on when they come back', async () => {

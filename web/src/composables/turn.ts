@@ -29,7 +29,8 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
     memo.value = asked
     state.value = asked.jobId ? 'running' : 'sending'
     const { signal } = leaving
-    keepMemo(session, asked)
+    // Of a question that was asked elsewhere the server tells again.
+    if (asked.kind !== 'elsewhere') keepMemo(session, asked)
     try {
       const end = await answer(asked, signal)
       if (!signal.aborted) await finish(end)
@@ -85,7 +86,7 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
 
   async function retry(): Promise<void> {
     const asked = memo.value
-    if (!asked) return
+    if (!asked || asked.kind === 'elsewhere') return
     await run(sessionId, decided ? { ...asked, jobId: null, key: newKey() } : asked)
   }
 
