@@ -77,9 +77,8 @@ class Demo:
         key = self._call("POST", "/api/keys", token, json={"name": "Бот «Прибой» в Telegram"})["key"]
         self._call("POST", "/api/keys", token, json={"name": "Отчёты в 1С", "expiresInDays": 365})
         code = self._call("POST", "/api/link/code", token)["code"]
-        self._call(
-            "POST", "/api/link/confirm", "", json={"userId": "483920174", "code": code}, headers={"X-API-Key": key}
-        )
+        told = {"userId": "483920174", "code": code}
+        self._call("POST", "/api/link/confirm", "", json=told, headers={"X-API-Key": key})
         asked = {"message": "Во сколько сегодня закат в Сочи?", "userId": told["userId"]}
         self._call("POST", "/api/chat", "", json=asked, headers={"X-API-Key": key, "Prefer": "wait=20"})
         # Only of answers that are ready, and all questions were asked before: nothing is ever sent there.

@@ -25,7 +25,7 @@ SIZES = ((360, 740), (1440, 900))
 # What the README shows: page, theme, width.
 IN_README = {("dialog", "light", 1440), ("usage", "dark", 1440), ("dialog", "dark", 360), ("balance", "light", 360)}
 # Nothing moves but the cursor of an answer that is being written.
-STILL = "document.getAnimations().every(each => each.playState !== 'running' || each.animationName === 'blink')"
+STILL = "() => document.getAnimations().every(each => each.playState !== 'running' || each.animationName === 'blink')"
 
 
 @dataclass(frozen=True)
