@@ -71,6 +71,10 @@ bench: setup ## Measure the service and print the figures
 image-check: setup ## Run the image IMAGE (talkmeter:latest) as docker-compose.yml does, with Docker or Podman
 	@$(BIN)/python -m pytest -m image tests/stack/test_image.py $(PYTEST_ARGS)
 
+.PHONY: screenshots
+screenshots: setup ## Take pictures of the web UI into .data/screenshots, the README's into docs/images
+	@$(BIN)/python -m devstack.screenshots .data/screenshots docs/images
+
 .PHONY: setup
 setup: $(DEPS) $(DOCS) $(UI) ## Install what the other targets need (they all call it)
 

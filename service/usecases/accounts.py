@@ -178,6 +178,10 @@ class AccountService:
         log.info("password changed", account_id=account.id)
         return LoggedIn(replace(account, token_version=version), login)
 
+    def speak(self, actor: Actor, locale: str) -> Account:
+        """Have the account read its texts in another language, everywhere. Raises Unauthorized if it is gone."""
+        return self._accounts.set_locale(actor.account_id, locale)
+
     def confirm(self, actor: Actor, password: str) -> None:
         """Have the actor prove who they are. Raises BadCredentials, TooManyAttempts."""
         self._check_attempts(actor.account_id, actor.address)

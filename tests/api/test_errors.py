@@ -232,6 +232,19 @@ def test_the_accounts_own_language_comes_first(register: object) -> None:
     assert reply.json["error"] == "Introuvable"
 
 
+def test_an_account_chooses_another_language(register: object, client: FlaskClient) -> None:
+    french = register(locale="fr")
+    changed = french.call("PATCH", "/api/auth/me", json={"locale": "en"})
+    assert (changed.status_code, changed.json["locale"], changed.json["userId"]) == (200, "en", french.id)
+    missing = french.get("/api/chat/jobs/unknown", headers={"Accept-Language": "fr"})
+    assert missing.json["error"] == texts.text("en", "NOT_FOUND.error")
+    for bad in ({}, {"locale": "de"}, {"locale": None}, {"locale": ["en"]}):
+        refused = french.call("PATCH", "/api/auth/me", json=bad)
+        assert (refused.status_code, list(refused.json["details"])) == (400, ["locale"])
+    assert french.get("/api/auth/me").json["locale"] == "en"
+    assert client.patch("/api/auth/me", json={"locale": "en"}).status_code == 401
+
+
 def test_complaints_of_marshmallow_are_in_the_readers_language(client: FlaskClient) -> None:
     seen = {
         locale: client.post("/api/auth/login", json={"username": 5}, headers={"Accept-Language": locale}).json[

@@ -220,6 +220,7 @@ def test_a_key_needs_the_scope_of_the_route(
         ("GET", KEYS),
         ("POST", KEYS),
         ("GET", "/api/auth/me"),
+        ("PATCH", "/api/auth/me"),
         ("POST", "/api/auth/password"),
         ("GET", "/api/admin/users"),
         ("GET", "/api/admin/keys"),

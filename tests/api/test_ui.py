@@ -14,6 +14,7 @@ from devstack.parts import REPOSITORY
 from service.api import observe, state, ui
 from service.api.errors import install as install_errors
 from service.bootstrap import Container
+from service.usecases.webhook_messages import PLACEHOLDERS
 
 INDEX = b"<!doctype html><title>UI</title>"
 SCRIPT = b"export const answer = 42"
@@ -93,6 +94,12 @@ def test_the_service_answers_the_paths_of_the_uis_router() -> None:
     paths = set(re.findall(r"path: '/([a-z]+)", "".join(routers)))
     assert paths <= set(ui.PAGES)
     assert {"chat", "login", "admin"} <= paths
+
+
+def test_the_ui_offers_the_placeholders_of_webhooks() -> None:
+    source = (REPOSITORY / "web" / "src" / "lib" / "webhookTemplate.ts").read_text(encoding="utf-8")
+    listed = source.split("PLACEHOLDERS = [")[1].split("]")[0]
+    assert sorted(re.findall(r"'(\w+)'", listed)) == sorted(PLACEHOLDERS)
 
 
 def test_the_types_of_the_ui_are_those_of_the_document(client: FlaskClient, tmp_path: Path) -> None:

@@ -1,22 +1,18 @@
 """A real Chromium on a real stack. Where there is no Chromium these tests are left out, loudly."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from devstack.chromium import find_chromium
 from devstack.stack import Stack
 from service.api import ui
 
-EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 ACTION_MILLISECONDS = 15_000
-
-
-def find_chromium() -> str | None:
-    return next((found for name in EXECUTABLES if (found := shutil.which(name))), None)
+expect.set_options(timeout=ACTION_MILLISECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +33,7 @@ def browser() -> Iterator[Browser]:
 def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Started once, with a small allowance, and the development provider of payments."""
     assert (ui.BUILT / ui.INDEX).is_file(), "the UI is not built: run `make setup`"
-    stack = Stack(tmp_path_factory.mktemp("stack"), signup_tokens="3000")
+    stack = Stack(tmp_path_factory.mktemp("stack"), signup_tokens="3000", webhook_allowed_hosts="127.0.0.1")
     # Payers are sent to a page of it and back.
     stack.environment["public_url"] = stack.web.url
     with stack:

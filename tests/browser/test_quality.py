@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Response, expect
 from devstack.parts import REPOSITORY
 from devstack.stack import Stack
 from service.api import ui
-from tests.browser.test_ui import ask, register
+from tests.browser.support import ask, register
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

@@ -1,34 +1,14 @@
 """What people do in the browser, from registering to paying."""
 
 import re
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from devstack.stack import Stack
+from tests.browser.support import EVIL, LONG, ask, log_in, register, spend_everything
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-expect.set_options(timeout=15_000)
-
-PASSWORD = "long enough"
-LONG = " ".join(f"word{n}" for n in range(200))
-EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>[x](javascript:window.hacked=1)'
-
-
-def register(page: Page) -> str:
-    name = f"user-{uuid4().hex[:10]}"
-    page.goto("/register")
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Create the account").click()
-    expect(page.get_by_label("Message", exact=True)).to_be_visible()
-    return name
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_label("Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
 
 
 def test_a_question_is_answered_as_it_is_written(page: Page, stack: Stack, complaints: list[str]) -> None:
@@ -91,8 +71,7 @@ def test_an_answer_goes_on_after_the_network_was_lost(page: Page, context: Brows
 
 def test_who_has_spent_everything_pays_and_goes_on(page: Page, stack: Stack) -> None:
     name = register(page)
-    account = stack.db.accounts.find_one({"username": name}) or {}
-    stack.db.wallets.update_one({"_id": account["_id"]}, {"$set": {"available": 1}})
+    spend_everything(stack, name)
     ask(page, "one more question")
     expect(page.get_by_role("alert")).to_contain_text("Not enough tokens")
     page.get_by_role("link", name="Top up the balance").click()
@@ -150,9 +129,7 @@ def test_who_logs_out_everywhere_is_out_and_can_come_back(page: Page, context: B
     # The other tab learns it without asking.
     expect(other.get_by_role("heading", name="Log in")).to_be_visible()
     page.goto("/keys")
-    page.get_by_label("User name or e-mail").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    log_in(page, name)
     expect(page.get_by_role("heading", name="API keys")).to_be_visible()
 
 

@@ -123,6 +123,7 @@ def use_accounts(container: Container, anna: Actor) -> None:
     accounts.log_out(anna, everywhere=True)
     accounts.change_password(anna, PASSWORD, PASSWORD)
     accounts.me(anna)
+    accounts.speak(anna, "fr")
 
 
 def use_jobs(container: Container, db: Database, anna: Actor) -> None:

@@ -1,4 +1,5 @@
 import { mount } from '@vue/test-utils'
+import { createPinia } from 'pinia'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createMemoryHistory, createRouter } from 'vue-router'
 import { ApiError, networkError } from '@/api/errors'
@@ -10,7 +11,7 @@ import { nextPage } from '@/lib/nextPage'
 import { routes } from '@/router'
 
 const EVIL = '<img src=x onerror=alert(1)>'
-const global = { plugins: [i18n, createRouter({ history: createMemoryHistory(), routes })] }
+const global = { plugins: [i18n, createPinia(), createRouter({ history: createMemoryHistory(), routes })] }
 
 beforeAll(() => useLocale('ru'))
 
@@ -63,7 +64,7 @@ describe('a message', () => {
 })
 
 describe('the composer', () => {
-  const props = { busy: false, canStop: false, assistant: 'chat' }
+  const props = { busy: false, canStop: false }
 
   it('sends with Enter, and nothing twice', async () => {
     const composer = mount(ChatComposer, { props, global })

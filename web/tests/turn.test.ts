@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { useTurn } from '@/composables/turn'
-import { memoOf } from '@/lib/memo'
+import { takeDraft } from '@/lib/draft'
+import { memoOf, memoOfJob } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 import { events, json, serve } from './support'
 
@@ -75,6 +76,31 @@ describe('a turn', () => {
     expect(turn.state.value).toBe('none')
   })
 
+  it('is sent again under the same key after an outage, and under another one after that', async () => {
+    const failing = { 'POST /api/chat': () => json({ code: 'UNAVAILABLE', error: 'Away' }, 503) }
+    serve(failing)
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', ASKED)
+    expect(memoOf('s1')?.key).toBe('k1')
+    const { requests } = serve({
+      'POST /api/chat': accepted,
+      'GET /api/chat/jobs/j1/events': () => events([1, 'error', { code: 'UPSTREAM_ERROR', message: 'Try later' }]),
+    })
+    await turn.retry()
+    await turn.retry()
+    const keys = requests.filter((each) => each.method === 'POST').map((each) => each.headers.get('Idempotency-Key'))
+    expect(keys[0]).toBe('k1')
+    expect(keys[1]).not.toBe('k1')
+  })
+
+  it('that can’t be paid for is kept to be sent after paying', async () => {
+    serve({ 'POST /api/chat': () => json({ code: 'INSUFFICIENT_TOKENS', error: 'No' }, 402) })
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', ASKED)
+    expect(takeDraft()).toBe('why?')
+    expect(takeDraft()).toBe('')
+  })
+
   it('tells a refusal, and asks under another key then', async () => {
     const { requests } = serve({ 'POST /api/chat': () => json({ code: 'INSUFFICIENT_TOKENS', error: 'No' }, 402) })
     const turn = useTurn(async () => undefined)
@@ -104,6 +130,17 @@ describe('a turn', () => {
     await turn.run('s1', ASKED)
     expect(turn.state.value).toBe('stopped')
     expect(turn.memo.value?.question).toBe('why?')
+  })
+
+  it('that was begun elsewhere is followed, and never asked again', async () => {
+    const { calls } = serve({
+      'GET /api/chat/jobs/j9/events': () => events([2, 'chunk', { content: 'So' }], [3, 'error', { code: 'X', message: 'No' }]),
+    })
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', memoOfJob('j9', null))
+    expect([turn.state.value, turn.text.value, memoOf('s1')]).toEqual(['failed', 'So', null])
+    await turn.retry()
+    expect(calls).toEqual(['GET /api/chat/jobs/j9/events'])
   })
 
   it('that somebody left goes on when they come back', async () => {

@@ -143,6 +143,19 @@ class MongoAccounts:
             raise Unauthorized("the account has just been deleted")
         return int(row["token_version"])
 
+    def set_locale(self, account_id: str, locale: str) -> Account:
+        """See `ports.Accounts.set_locale`."""
+        row = self._accounts.find_one_and_update(
+            {"_id": account_id},
+            {"$set": {"locale": locale}},
+            projection=PUBLIC_FIELDS,
+            return_document=ReturnDocument.AFTER,
+        )
+        account = _maybe(row)
+        if account is None:
+            raise Unauthorized("the account has just been deleted")
+        return account
+
     def add_login(self, account_id: str, login: NewLogin) -> None:
         """See `ports.Accounts.add_login`."""
         push = {"logins": {"$each": [asdict(login)], "$slice": -MAX_LOGINS}}

@@ -59,6 +59,9 @@ class Accounts(Protocol):
         Raises Unauthorized if the account is gone.
         """
 
+    def set_locale(self, account_id: str, locale: str) -> Account:
+        """The account in its new language. Raises Unauthorized if it is gone."""
+
     def add_login(self, account_id: str, login: NewLogin) -> None: ...
 
     def rotate_login(self, account_id: str, login_id: str, old_refresh_id: str, new: NewLogin) -> bool:

@@ -11,6 +11,11 @@ export interface Page {
   nextCursor: string | null
 }
 
+/** With the job that is being answered there, whoever asked. */
+export interface OpenPage extends Page {
+  runningJobId: string | null
+}
+
 const PAGE_MESSAGES = 100
 
 /** Sends a question, or sends it again; the id of its job. */
@@ -23,7 +28,7 @@ export async function submit(sessionId: string, memo: Memo): Promise<string> {
 }
 
 function ask(sessionId: string, memo: Memo, headers: Record<string, string>) {
-  const body = { message: memo.question, sessionId, assistant: memo.assistant, stream: true }
+  const body = { message: memo.question, sessionId, stream: true, ...(memo.assistant ? { assistant: memo.assistant } : {}) }
   return api.POST('/api/chat', { body: body as never, headers })
 }
 
@@ -41,13 +46,14 @@ function repeat(memo: Memo, headers: Record<string, string>) {
 export const cancel = (jobId: string) =>
   unwrap(api.POST('/api/chat/jobs/{jobId}/cancel', { params: { path: { jobId } } }))
 
-export async function pageOf(sessionId: string, cursor?: string): Promise<Page> {
+export async function pageOf(sessionId: string, cursor?: string): Promise<OpenPage> {
   const found = await unwrap(
     api.GET('/api/chat/sessions/{sessionId}', {
       params: { path: { sessionId }, query: { limit: PAGE_MESSAGES, ...(cursor ? { cursor } : {}) } },
     }),
   )
-  return { messages: found.session.messages, nextCursor: found.nextCursor }
+  const { messages, runningJobId } = found.session
+  return { messages, runningJobId, nextCursor: found.nextCursor }
 }
 
 /** Shows the branch on which a message lies. */

@@ -1,20 +1,14 @@
 /** The one door to the API: typed by its own OpenAPI document, with tokens renewed and failures made `ApiError`s. */
 import createClient from 'openapi-fetch'
 import { errorOf, networkError } from './errors'
+import { language } from './language'
 import type { paths } from './schema'
 import { accessToken } from './tokens'
-
-let language = 'ru'
-
-/** The language in which the server says what went wrong. */
-export function speak(locale: string): void {
-  language = locale
-}
 
 /** `fetch` as whoever is logged in. A token that the server refuses is renewed once. Rejects with `ApiError`. */
 export async function authorizedFetch(input: Request | string, init?: RequestInit): Promise<Response> {
   const request = new Request(input instanceof Request ? input : new URL(input, location.origin), init)
-  request.headers.set('Accept-Language', language)
+  request.headers.set('Accept-Language', language())
   const token = await accessToken()
   const response = await send(request.clone(), token)
   if (response.status !== 401 || token === null) return response

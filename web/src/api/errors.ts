@@ -17,6 +17,11 @@ export class ApiError extends Error {
   /** The code of a failure without an answer: no connection, or a connection that broke. */
   static readonly NETWORK = 'NETWORK'
 
+  /** Whether the server has decided; otherwise the request may have been carried out all the same. */
+  get isDefinite(): boolean {
+    return this.status >= 400 && this.status < 500
+  }
+
   get needsMoney(): boolean {
     return this.status === 402
   }
@@ -28,6 +33,16 @@ export class ApiError extends Error {
       words.join(' '),
     ])
   }
+
+  /** What is wrong with the first of these fields that something is wrong with, or with a part of it. */
+  of(...names: string[]): string | undefined {
+    return this.fields.find(([field]) => names.some((name) => belongs(field, name)))?.[1]
+  }
+}
+
+/** Whether a field is this one or lies in it: `template.fields` lies in `template`. */
+export function belongs(field: string, name: string): boolean {
+  return field === name || field.startsWith(`${name}.`)
 }
 
 export function networkError(): ApiError {

@@ -1035,7 +1035,11 @@ export interface paths {
         delete: operations["authDeleteMe"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Choose one's language
+         * @description Error texts and what a bot says are in it from now on, whatever `Accept-Language` says.
+         */
+        patch: operations["authChangeMe"];
         trace?: never;
     };
     "/api/auth/password": {
@@ -2461,6 +2465,20 @@ export interface components {
             pollUrl: string;
             /** @enum {string} */
             status: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        };
+        AccountChanges: {
+            /**
+             * @description The language of texts from now on.
+             * @enum {string}
+             */
+            locale: "ru" | "en" | "fr";
+        };
+        AccountChangesForm: {
+            /**
+             * @description The language of texts from now on.
+             * @enum {string}
+             */
+            locale: "ru" | "en" | "fr";
         };
         AccountState: {
             blocked: boolean;
@@ -5878,6 +5896,8 @@ export interface components {
     pathItems: never;
 }
 export type SchemaAccepted = components['schemas']['Accepted'];
+export type SchemaAccountChanges = components['schemas']['AccountChanges'];
+export type SchemaAccountChangesForm = components['schemas']['AccountChangesForm'];
 export type SchemaAccountState = components['schemas']['AccountState'];
 export type SchemaAdjustBalance = components['schemas']['AdjustBalance'];
 export type SchemaAdjustBalanceForm = components['schemas']['AdjustBalanceForm'];
@@ -9762,6 +9782,69 @@ export interface operations {
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    authChangeMe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The language of error texts (ru, en, fr) where the account has chosen none. */
+                "Accept-Language"?: components["parameters"]["Accept-Language"];
+                /** @description Ties this request to the caller's own logs; it comes back and is in all of ours, if it has 8 to 128 characters of `A-Za-z0-9._-`. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "locale": "en"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AccountChanges"];
+                /**
+                 * @example {
+                 *       "locale": "en"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["AccountChangesForm"];
+            };
+        };
+        responses: {
+            /** @description The account as it is now */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "userId": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "user_id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04",
+                     *       "username": "anna",
+                     *       "email": null,
+                     *       "first_name": "Анна",
+                     *       "last_name": "",
+                     *       "role": "user",
+                     *       "plan": "FREE",
+                     *       "locale": "ru",
+                     *       "createdAt": "2024-01-15T10:00:00Z",
+                     *       "expiresAt": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

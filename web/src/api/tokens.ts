@@ -7,8 +7,10 @@
  * each reload would spend a refresh token, and one whose answer is cut off by a second reload would end the login. What
  * could read either is a script in our page: the content security policy lets none in but our own.
  */
+import { dropDraft } from '@/lib/draft'
 import { dropAllMemos } from '@/lib/memo'
 import { errorOf, networkError } from './errors'
+import { language } from './language'
 import type { components } from './schema'
 
 export type TokenReply = components['schemas']['TokenReply']
@@ -56,6 +58,7 @@ export function forgetTokens(): void {
   sessionStorage.removeItem(ACCESS)
   localStorage.removeItem(REFRESH)
   dropAllMemos()
+  dropDraft()
 }
 
 /** A token to send, or null for nobody. `refused` is one that the server no longer takes. */
@@ -81,7 +84,7 @@ async function renew(): Promise<string | null> {
   try {
     response = await fetch('/api/auth/refresh', {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: { 'Content-Type': 'application/json', 'Accept-Language': language() },
       body: JSON.stringify({ refreshToken }),
       keepalive: true,
     })

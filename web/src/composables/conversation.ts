@@ -5,7 +5,7 @@ import type { Message } from '@/api/chat'
 import { newKey } from '@/api/client'
 import { isApiError } from '@/api/errors'
 import type { ApiError } from '@/api/errors'
-import { memoOf } from '@/lib/memo'
+import { memoOf, memoOfJob } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 import { useTurn } from './turn'
 
@@ -31,7 +31,7 @@ export function useConversation(onAnswer: () => void) {
   /** The question of the turn, where it isn't among the messages. */
   const question = computed(() => {
     const memo = turn.memo.value
-    return memo && memo.kind !== 'regenerate' ? memo.question : null
+    return memo && (memo.kind === 'ask' || memo.kind === 'edit') ? memo.question : null
   })
 
   async function guarded(work: () => Promise<void>): Promise<void> {
@@ -44,6 +44,8 @@ export function useConversation(onAnswer: () => void) {
     }
   }
 
+  let runningJobId: string | null = null
+
   async function load(): Promise<void> {
     const session = sessionId.value
     if (session === null) return
@@ -51,6 +53,7 @@ export function useConversation(onAnswer: () => void) {
     if (session !== sessionId.value) return
     messages.value = page.messages
     earlier.value = page.nextCursor
+    runningJobId = page.runningJobId
   }
 
   /** Shows another session, or with null an empty one; goes on with an answer that was being written there. */
@@ -60,13 +63,15 @@ export function useConversation(onAnswer: () => void) {
     messages.value = []
     earlier.value = null
     error.value = null
+    runningJobId = null
     if (session === null) return
     loading.value = true
     await guarded(load)
     if (session !== sessionId.value) return
     loading.value = false
-    const memo = memoOf(session)
-    if (memo && !error.value) await turn.run(session, memo)
+    if (error.value) return
+    const memo = memoOf(session) ?? (runningJobId && memoOfJob(runningJobId, messages.value.at(-1)?.id ?? null))
+    if (memo) await turn.run(session, memo)
   }
 
   /** Takes over a session that was just made, without reading it. */

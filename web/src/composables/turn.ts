@@ -5,6 +5,7 @@ import { newKey } from '@/api/client'
 import { ApiError, isApiError } from '@/api/errors'
 import { follow } from '@/api/events'
 import type { End } from '@/api/events'
+import { dropDraft, keepDraft } from '@/lib/draft'
 import { dropMemo, keepMemo } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 
@@ -17,6 +18,8 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
   const connected = ref(true)
   const error = shallowRef<ApiError | null>(null)
   let sessionId = ''
+  // Whether the server has decided about the question, so that asking again is another question.
+  let decided = true
   let leaving = new AbortController()
 
   /** Asks, or goes on with what was asked before. Resolves when the answer has ended, or somebody left. */
@@ -26,7 +29,8 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
     memo.value = asked
     state.value = asked.jobId ? 'running' : 'sending'
     const { signal } = leaving
-    keepMemo(session, asked)
+    // Of a question that was asked elsewhere the server tells again.
+    if (asked.kind !== 'elsewhere') keepMemo(session, asked)
     try {
       const end = await answer(asked, signal)
       if (!signal.aborted) await finish(end)
@@ -42,6 +46,7 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
       // Also if somebody left meanwhile: who comes back goes on with it.
       keepMemo(sessionId, known)
       if (!signal.aborted) memo.value = known
+      dropDraft()
     }
     if (!signal.aborted) state.value = 'running'
     return follow(jobId, {
@@ -58,6 +63,7 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
 
   async function finish(end: End): Promise<void> {
     dropMemo(sessionId)
+    decided = true
     if ('failed' in end) {
       error.value = new ApiError(500, end.failed.code, '', end.failed.message)
       state.value = 'failed'
@@ -70,17 +76,18 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
 
   function fail(failure: unknown): void {
     if (!isApiError(failure)) throw failure
-    // Whether it arrived is not known: the memo stays, so that it is sent again under the same key.
-    if (failure.code !== ApiError.NETWORK) dropMemo(sessionId)
+    decided = failure.isDefinite
+    // While it isn't known whether it arrived the memo stays, so that it is sent again under the same key.
+    if (decided) dropMemo(sessionId)
+    if (failure.needsMoney && memo.value?.kind === 'ask') keepDraft(memo.value.question)
     error.value = failure
     state.value = 'failed'
   }
 
   async function retry(): Promise<void> {
     const asked = memo.value
-    if (!asked) return
-    const unknown = error.value?.code === ApiError.NETWORK
-    await run(sessionId, unknown ? asked : { ...asked, jobId: null, key: newKey() })
+    if (!asked || asked.kind === 'elsewhere') return
+    await run(sessionId, decided ? { ...asked, jobId: null, key: newKey() } : asked)
   }
 
   async function stop(): Promise<void> {

@@ -1,6 +1,6 @@
 /** The languages of the UI. Only the one in use is loaded. */
 import { createI18n } from 'vue-i18n'
-import { speak } from '@/api/client'
+import { speak } from '@/api/language'
 import type { Messages } from './ru'
 
 export const LOCALES = { ru: 'Русский', en: 'English', fr: 'Français' } as const
@@ -34,7 +34,7 @@ export const i18n = createI18n({
   },
 })
 
-function isLocale(name: string | null | undefined): name is Locale {
+export function isLocale(name: string | null | undefined): name is Locale {
   return name !== null && name !== undefined && name in LOCALES
 }
 
@@ -63,7 +63,8 @@ export async function useLocale(locale: Locale): Promise<void> {
   speak(locale)
 }
 
-export async function chooseLocale(locale: Locale): Promise<void> {
+/** Also for the next visit. */
+export async function rememberLocale(locale: Locale): Promise<void> {
   localStorage.setItem(KEY, locale)
   await useLocale(locale)
 }

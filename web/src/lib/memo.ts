@@ -5,7 +5,8 @@
 export interface Memo {
   /** The idempotency key: the server takes the question once, however often it is sent. */
   key: string
-  kind: 'ask' | 'edit' | 'regenerate'
+  /** `elsewhere`: asked in another browser, so that only its job is known here. */
+  kind: 'ask' | 'edit' | 'regenerate' | 'elsewhere'
   /** Of `edit` and `regenerate`. */
   messageId: string | null
   question: string
@@ -14,6 +15,11 @@ export interface Memo {
   after: string | null
   /** Once the server has taken it. */
   jobId: string | null
+}
+
+/** Of a job that the server says is being answered. */
+export function memoOfJob(jobId: string, after: string | null): Memo {
+  return { key: '', kind: 'elsewhere', messageId: null, question: '', assistant: '', after, jobId }
 }
 
 const PREFIX = 'talkmeter.job.'

@@ -5,6 +5,7 @@ from typing import Any
 from service.api.auth import authenticated, client_address, optionally_authenticated, public, remember
 from service.api.blueprint import ApiBlueprint, fails_with
 from service.api.blueprints.gateway.auth_schemas import (
+    AccountChanges,
     Farewell,
     Guest,
     Login,
@@ -18,7 +19,7 @@ from service.api.blueprints.gateway.auth_schemas import (
 from service.api.schemas import Success
 from service.api.state import services
 from service.api.tokens import issue, read_token
-from service.domain.accounts import Actor
+from service.domain.accounts import Account, Actor
 from service.domain.errors import ValidationFailed
 from service.usecases.accounts import LoggedIn, Registration
 
@@ -116,20 +117,19 @@ def change_password(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 @blueprint.response(200, Me, description="The account behind the token")
 def me(*, actor: Actor) -> dict[str, Any]:
     """Tell who is logged in"""
-    account = services().accounts.me(actor)
-    return {
-        "user_id": account.id,
-        "user_id_too": account.id,
-        "username": account.username,
-        "email": account.email,
-        "first_name": account.first_name,
-        "last_name": account.last_name,
-        "role": account.role.value,
-        "plan": account.plan,
-        "locale": account.locale,
-        "created_at": account.created_at,
-        "expires_at": account.expires_at,
-    }
+    return _me(services().accounts.me(actor))
+
+
+@blueprint.route("/me", methods=["PATCH"])
+@authenticated("self")
+@blueprint.arguments(AccountChanges)
+@blueprint.response(200, Me, description="The account as it is now")
+def change_me(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
+    """Choose one's language
+
+    Error texts and what a bot says are in it from now on, whatever `Accept-Language` says.
+    """
+    return _me(services().accounts.speak(actor, given["locale"]))
 
 
 @blueprint.route("/me", methods=["DELETE"])
@@ -146,6 +146,22 @@ def delete_me(given: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     """
     services().farewells.leave(actor, given["password"])
     return {"success": True}
+
+
+def _me(account: Account) -> dict[str, Any]:
+    return {
+        "user_id": account.id,
+        "user_id_too": account.id,
+        "username": account.username,
+        "email": account.email,
+        "first_name": account.first_name,
+        "last_name": account.last_name,
+        "role": account.role.value,
+        "plan": account.plan,
+        "locale": account.locale,
+        "created_at": account.created_at,
+        "expires_at": account.expires_at,
+    }
 
 
 def _tokens(logged_in: LoggedIn) -> dict[str, Any]:

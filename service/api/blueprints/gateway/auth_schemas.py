@@ -102,6 +102,12 @@ class PasswordChange(Input):
     new_password = Password()
 
 
+class AccountChanges(Input):
+    EXAMPLE = {"locale": "en"}
+
+    locale = Choice(LOCALES, required=True, metadata={"description": "The language of texts from now on."})
+
+
 class Farewell(Input):
     EXAMPLE = {"password": "correct horse battery"}
 
