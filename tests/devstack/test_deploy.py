@@ -1,10 +1,12 @@
 """Dockerfile, docker-compose.yml and the script of secrets, as far as they can be tried without a container engine."""
 
+import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,29 @@ def test_alerts_go_where_the_operator_says(tmp_path: Path):
         told = {config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])}
         assert told == {receiver["name"] for receiver in config["receivers"]}
     tool("amtool", "check-config", str(tmp_path / "named" / "alertmanager.yml"))
+
+
+@pytest.mark.parametrize("broken", ["backup", "check-backup"])
+def test_only_a_backup_that_was_read_again_gets_its_name(tmp_path: Path, broken: str):
+    backups, cli = tmp_path / "backups", tmp_path / "cli"
+    cli.write_text(f'#!/bin/sh\necho of "$1"\n[ "$1" != "{broken}" ]\n')
+    cli.chmod(0o755)
+    command = [str(REPOSITORY / "deploy" / "backup.sh"), str(backups)]
+    environment = {"PATH": "/usr/bin:/bin", "CLI": str(cli)}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert list(backups.iterdir()) == []
+
+
+def test_old_backups_are_forgotten(tmp_path: Path):
+    for days, name in ((40, "talkmeter-old.bson.gz"), (40, "not-ours.gz"), (3, "talkmeter-young.bson.gz")):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
+    command = [str(REPOSITORY / "deploy" / "backup.sh"), str(tmp_path)]
+    subprocess.run(command, env={"PATH": "/usr/bin:/bin", "CLI": "echo"}, capture_output=True, check=True)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left >= {"not-ours.gz", "talkmeter-young.bson.gz"}
+    assert len(left) == 3, "and the new one"
 
 
 def test_what_parts_wait_for_is_there_and_can_become_ready():

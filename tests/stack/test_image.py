@@ -125,6 +125,13 @@ def test_flower_asks_for_its_password(containers: Containers, secrets: Path) -> 
     assert requests.get(page, auth=operator, timeout=20).status_code == 200
 
 
+def test_a_backup_can_be_taken_in_a_container(containers: Containers) -> None:
+    cli = "python -m service.cli"
+    done = containers["exporter"].execute("sh", "-c", f"{cli} backup | {cli} check-backup")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "backup is whole" in done.stdout
+
+
 def test_nothing_of_the_build_is_left_in_it(containers: Containers) -> None:
     """Nor anything that only development needs."""
     web = containers["web"]
