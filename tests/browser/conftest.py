@@ -43,8 +43,9 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def context(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
     stack.upstream.clear()
+    # Without transitions: a colour that is still changing has too little contrast.
     with browser.new_context(
-        base_url=stack.web.url, locale="en-GB", viewport={"width": 1280, "height": 800}
+        base_url=stack.web.url, locale="en-GB", viewport={"width": 1280, "height": 800}, reduced_motion="reduce"
     ) as context:
         context.set_default_timeout(ACTION_MILLISECONDS)
         yield context
