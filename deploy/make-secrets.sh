@@ -42,6 +42,7 @@ keep redis_url "redis://:$(value redis_password)@${REDIS_HOST:-redis:6379}/0" ||
 keep redis.conf "requirepass $(value redis_password)
 appendonly yes
 save \"\"
+maxmemory ${REDIS_MAXMEMORY:-1gb}
 maxmemory-policy noeviction
 protected-mode yes
 " || :
