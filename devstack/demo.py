@@ -8,6 +8,7 @@ import requests
 from devstack.stack import Stack
 
 NAME = "vera"
+OPERATOR = "desk"
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 DAYS = 30
 
@@ -45,11 +46,12 @@ UNFINISHED_ANSWER = (
 
 
 class Demo:
-    """Prepares a stack; `url` paths such as the first dialog's are found here."""
+    """Prepares a stack. The ids are of what paths of pages name: her first dialog, and her account."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self.session_id = ""
+        self.account_id = ""
 
     def prepare(self) -> None:
         """Everything at once. Raises AssertionError if the API refuses something."""
@@ -59,11 +61,14 @@ class Demo:
         body = {"username": NAME, "password": PASSWORD, "first_name": "Вера", "locale": "ru"}
         registered = self._call("POST", "/api/auth/register", "", json=body)
         token, account_id = str(registered["token"]), str(registered["userId"])
+        self.account_id = account_id
         self._spend_a_month(account_id)
         self._pay(token, account_id)
         for question, _ in reversed(DIALOGS):
             self.session_id = self._ask(token, question)
         self._programs(token, account_id)
+        # Measured anew at the next look, with all of this.
+        self._stack.db.figures.delete_many({})
 
     def _ask(self, token: str, question: str) -> str:
         """The id of the dialog that it began."""
@@ -93,7 +98,7 @@ class Demo:
         """A payment by the provider of development, and what the desk put right."""
         ordered = self._call("POST", "/api/billing/topup", token, json={"amount": 1_000_000, "unit": "tokens"})
         requests.post(ordered["confirmationUrl"], data={"decision": "pay"}, timeout=30).raise_for_status()
-        root = self._call("POST", "/api/auth/register", "", json={"username": "desk", "password": PASSWORD})
+        root = self._call("POST", "/api/auth/register", "", json={"username": OPERATOR, "password": PASSWORD})
         self._stack.db.accounts.update_one({"_id": root["userId"]}, {"$set": {"role": "admin"}})
         adjusted = {"delta": 20_000, "reason": "Компенсация за простой 12 ноября"}
         self._call("POST", f"/api/admin/user/{account_id}/adjust", str(root["token"]), json=adjusted)

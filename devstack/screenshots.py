@@ -1,7 +1,7 @@
 """Pictures of the web UI: `python -m devstack.screenshots DIRECTORY README_DIRECTORY`.
 
-Starts a whole stack with somebody who has a history, and takes every page in Russian, light and dark, on a telephone
-and on a desk. The few that the README shows are written into its directory too.
+Starts a whole stack with somebody who has a history, and takes every page in Russian, also those of operators, light
+and dark, on a telephone and on a desk. The few that the README shows are written into its directory too.
 """
 
 import os
@@ -11,33 +11,39 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from devstack.chromium import find_chromium
-from devstack.demo import NAME, PASSWORD, UNFINISHED, Demo
+from devstack.demo import NAME, OPERATOR, PASSWORD, UNFINISHED, Demo
 from devstack.stack import Stack
 
 THEMES = ("light", "dark")
 SIZES = ((360, 740), (1440, 900))
 # What the README shows: page, theme, width.
-IN_README = {("dialog", "light", 1440), ("usage", "dark", 1440), ("dialog", "dark", 360), ("balance", "light", 360)}
+IN_README = {
+    *(("dialog", "light", 1440), ("usage", "dark", 1440), ("dialog", "dark", 360), ("balance", "light", 360)),
+    ("admin-overview", "light", 1440),
+}
 # Nothing moves but the cursor of an answer that is being written.
 STILL = "() => document.getAnimations().every(each => each.playState !== 'running' || each.animationName === 'blink')"
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A page to take, to its very end if `whole`. `prepare` does what comes before, `afterwards` undoes it."""
+    """A page to take, to its very end if `whole`, `by` somebody who is logged in or by nobody.
+
+    `prepare` does what comes before, `afterwards` undoes it.
+    """
 
     name: str
     path: str
     prepare: Callable[[Page], None] = lambda page: None
     afterwards: Callable[[Page], None] = lambda page: None
     whole: bool = False
-    logged_in: bool = True
+    by: str | None = NAME
 
 
 def width_of(page: Page) -> int:
@@ -97,12 +103,21 @@ def forget_it(page: Page) -> None:
     page.wait_for_url("**/chat")
 
 
+def show_dialogs(page: Page) -> None:
+    page.get_by_role("button", name="Открыть диалоги").click()
+    page.get_by_text("Почему небо синее?").first.wait_for()
+
+
 def shots(demo: Demo) -> tuple[Shot, ...]:
-    """Every page of people. Pages of operators belong at the end, each with a `Shot` of its own."""
+    """Every page, those of one person after those of another."""
+    return (*_shots_of_people(demo), *_shots_of_operators(demo))
+
+
+def _shots_of_people(demo: Demo) -> tuple[Shot, ...]:
     dialog = f"/chat/{demo.session_id}"
     return (
-        Shot("login", "/login", logged_in=False),
-        Shot("register", "/register", logged_in=False),
+        Shot("login", "/login", by=None),
+        Shot("register", "/register", by=None),
         Shot("empty", "/chat"),
         Shot("dialog", dialog),
         Shot("dialogs", dialog, open_dialogs),
@@ -122,9 +137,23 @@ def shots(demo: Demo) -> tuple[Shot, ...]:
     )
 
 
-def log_in(page: Page) -> None:
+def _shots_of_operators(demo: Demo) -> tuple[Shot, ...]:
+    user = f"/admin/users/{demo.account_id}"
+    lists = ("users", "jobs", "payments", "codes", "keys", "deliveries", "models", "assistants", "audit")
+    return (
+        Shot("admin-overview", "/admin", by=OPERATOR),
+        Shot("admin-overview-whole", "/admin", whole=True, by=OPERATOR),
+        Shot("admin-user", user, whole=True, by=OPERATOR),
+        Shot("admin-user-dialogs", f"{user}/dialogs", show_dialogs, whole=True, by=OPERATOR),
+        Shot("admin-model", "/admin/models/gpt-4o-mini", whole=True, by=OPERATOR),
+        Shot("admin-assistant", "/admin/assistants/coach", whole=True, by=OPERATOR),
+        *(Shot(f"admin-{name}", f"/admin/{name}", whole=True, by=OPERATOR) for name in lists),
+    )
+
+
+def log_in(page: Page, name: str) -> None:
     page.goto("/login")
-    page.get_by_label("Имя пользователя").fill(NAME)
+    page.get_by_label("Имя пользователя").fill(name)
     page.get_by_label("Пароль").fill(PASSWORD)
     page.get_by_role("button", name="Войти").click()
     page.get_by_label("Сообщение", exact=True).wait_for()
@@ -136,9 +165,7 @@ def take(page: Page, shot: Shot, file: Path) -> None:
     page.wait_for_load_state("networkidle")
     shot.prepare(page)
     # Menus and dialogs come in by an animation.
-    page.wait_for_function(
-        "document.getAnimations().every(a => a.playState !== 'running' || a.animationName === 'blink')"
-    )
+    page.wait_for_function(STILL)
     page.screenshot(path=file, full_page=shot.whole, animations="disabled", caret="hide")
     shot.afterwards(page)
 
@@ -159,13 +186,14 @@ def opened(browser: Browser, stack: Stack, theme: str, size: tuple[int, int]) ->
 def take_all(browser: Browser, stack: Stack, demo: Demo, directory: Path) -> Iterator[tuple[str, str, int, Path]]:
     """Page, theme, width and file of each picture."""
     for theme, size in product(THEMES, SIZES):
-        with opened(browser, stack, theme, size) as page:
-            for shot in sorted(shots(demo), key=lambda each: each.logged_in):
-                if shot.logged_in and page.evaluate("localStorage.getItem('talkmeter.refresh')") is None:
-                    log_in(page)
-                file = directory / f"{shot.name}-{theme}-{size[0]}.png"
-                take(page, shot, file)
-                yield shot.name, theme, size[0], file
+        for name, theirs in groupby(shots(demo), key=lambda each: each.by):
+            with opened(browser, stack, theme, size) as page:
+                if name is not None:
+                    log_in(page, name)
+                for shot in theirs:
+                    file = directory / f"{shot.name}-{theme}-{size[0]}.png"
+                    take(page, shot, file)
+                    yield shot.name, theme, size[0], file
 
 
 def _stack(place: Path) -> Stack:
