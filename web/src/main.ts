@@ -4,6 +4,7 @@ import './style.css'
 import { createPinia } from 'pinia'
 import { createApp } from 'vue'
 import App from './App.vue'
+import { onReplaced } from './api/tokens'
 import { i18n, preferredLocale, useLocale } from './i18n'
 import { createUiRouter } from './router'
 import { useAuth } from './stores/auth'
@@ -18,6 +19,9 @@ window.addEventListener('vite:preloadError', () => {
   sessionStorage.setItem(RELOADED, String(Date.now()))
   location.reload()
 })
+
+// Another tab logged in as somebody else: everything is theirs from now on.
+onReplaced(() => location.reload())
 
 async function start(): Promise<void> {
   const app = createApp(App).use(createPinia()).use(i18n)

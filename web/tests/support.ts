@@ -32,6 +32,8 @@ export function events(...sent: [id: number, event: string, data: unknown][]): R
 export const REPLY = { token: 'access-2', refresh_token: 'refresh-2', expires_in: 3600, userId: 'u' }
 
 export function logIn(expiresInMs = 3_600_000): void {
+  localStorage.setItem('talkmeter.account', 'u')
   localStorage.setItem('talkmeter.refresh', 'refresh-1')
-  sessionStorage.setItem('talkmeter.access', JSON.stringify({ token: 'access-1', expiresAt: Date.now() + expiresInMs }))
+  const access = { token: 'access-1', expiresAt: Date.now() + expiresInMs, userId: 'u' }
+  sessionStorage.setItem('talkmeter.access', JSON.stringify(access))
 }

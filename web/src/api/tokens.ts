@@ -9,13 +9,15 @@
  */
 import { dropDraft } from '@/lib/draft'
 import { dropAllMemos } from '@/lib/memo'
-import { errorOf, networkError } from './errors'
+import { ApiError, errorOf, networkError } from './errors'
 import { language } from './language'
 import type { components } from './schema'
 
 export type TokenReply = components['schemas']['TokenReply']
 
 const REFRESH = 'talkmeter.refresh'
+/** Whose login it is. */
+const OWNER = 'talkmeter.account'
 const ACCESS = 'talkmeter.access'
 const LOCK = 'talkmeter.refresh'
 /** A token that ends sooner is renewed before it is used. */
@@ -24,11 +26,13 @@ const EARLY_MS = 30_000
 interface Access {
   token: string
   expiresAt: number
+  userId: string
 }
 
 let access: Access | null = readAccess()
 let renewal: Promise<string | null> | null = null
-const listeners = new Set<() => void>()
+const logoutListeners = new Set<() => void>()
+const replacedListeners = new Set<() => void>()
 
 function readAccess(): Access | null {
   try {
@@ -44,26 +48,59 @@ export function hasLogin(): boolean {
 
 /** Calls back when the login ends without this tab asking for it. */
 export function onLogout(listener: () => void): void {
-  listeners.add(listener)
+  logoutListeners.add(listener)
 }
 
+/** Calls back when another tab has logged in as somebody else: what this tab shows is not theirs. */
+export function onReplaced(listener: () => void): void {
+  replacedListeners.add(listener)
+}
+
+/** Whether the login that all tabs share is somebody else's than this tab's. */
+const isReplaced = () => access !== null && hasLogin() && access.userId !== localStorage.getItem(OWNER)
+
 export function keepTokens(reply: TokenReply): void {
-  access = { token: reply.token, expiresAt: Date.now() + reply.expires_in * 1000 }
+  const owner = localStorage.getItem(OWNER)
+  if (owner !== null && owner !== reply.userId) forgetQuestions()
+  access = { token: reply.token, expiresAt: Date.now() + reply.expires_in * 1000, userId: reply.userId }
   sessionStorage.setItem(ACCESS, JSON.stringify(access))
+  // Before the token, whose change is what other tabs are told of.
+  localStorage.setItem(OWNER, reply.userId)
   localStorage.setItem(REFRESH, reply.refresh_token)
 }
 
 export function forgetTokens(): void {
+  forgetAccess()
+  localStorage.removeItem(REFRESH)
+  localStorage.removeItem(OWNER)
+  forgetQuestions()
+}
+
+function forgetAccess(): void {
   access = null
   sessionStorage.removeItem(ACCESS)
-  localStorage.removeItem(REFRESH)
+}
+
+/** Questions are private: none stays behind for who comes next. */
+function forgetQuestions(): void {
   dropAllMemos()
   dropDraft()
 }
 
-/** A token to send, or null for nobody. `refused` is one that the server no longer takes. */
+/**
+ * A token to send, or null for nobody. `refused` is one that the server no longer takes. Throws `ApiError`, also if the
+ * login is somebody else's by now: what was begun by one account is not done by another.
+ */
 export async function accessToken(refused?: string): Promise<string | null> {
   if (!hasLogin()) return null
+  const mine = access?.userId
+  const token = isReplaced() ? null : await currentToken(refused)
+  if (mine === undefined || access === null || (access.userId === mine && !isReplaced())) return token
+  for (const listener of replacedListeners) listener()
+  throw new ApiError(409, 'LOGIN_REPLACED', '', '')
+}
+
+async function currentToken(refused?: string): Promise<string | null> {
   if (access && access.token !== refused && access.expiresAt - EARLY_MS > Date.now()) return access.token
   renewal ??= exclusively(renew).finally(() => {
     renewal = null
@@ -91,26 +128,36 @@ async function renew(): Promise<string | null> {
   } catch {
     throw networkError()
   }
-  if (response.ok) {
-    const reply = (await response.json()) as TokenReply
+  const reply = response.ok ? ((await response.json()) as TokenReply) : null
+  // Somebody logged in or out meanwhile, here or in another tab: their login is not to be replaced by the old one.
+  if (localStorage.getItem(REFRESH) !== refreshToken) return renew()
+  if (reply) {
     keepTokens(reply)
     return reply.token
   }
   if (response.status === 401 || response.status === 403) {
     forgetTokens()
-    for (const listener of listeners) listener()
+    for (const listener of logoutListeners) listener()
     return null
   }
   throw await errorOf(response)
 }
 
 if (typeof window !== 'undefined') {
+  // This page begins anew: what its tab had of somebody else is over.
+  if (isReplaced()) {
+    forgetAccess()
+    dropDraft()
+  }
   // Another tab logged out, or in as somebody else: what this tab has is not the login any more.
   window.addEventListener('storage', (event) => {
-    if (event.key === REFRESH && event.newValue === null) {
-      access = null
-      sessionStorage.removeItem(ACCESS)
-      for (const listener of listeners) listener()
+    if (event.key !== REFRESH) return
+    if (event.newValue === null) {
+      forgetAccess()
+      dropDraft()
+      for (const listener of logoutListeners) listener()
+    } else if (isReplaced()) {
+      for (const listener of replacedListeners) listener()
     }
   })
 }

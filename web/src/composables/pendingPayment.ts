@@ -12,10 +12,13 @@ const ASK_EVERY_MS = 2_000
 export function usePendingPayment(onDecided: (payment: Payment) => void) {
   const payment = shallowRef<Payment | null>(null)
   let timer: ReturnType<typeof setTimeout> | undefined
+  /** The one that is asked about; null once this page was left. */
+  let watched: string | null = null
 
   async function ask(id: string): Promise<void> {
     try {
       const found = await unwrap(api.GET('/api/billing/payments/{paymentId}', { params: { path: { paymentId: id } } }))
+      if (watched !== id) return
       payment.value = found
       if (found.status !== 'pending') {
         sessionStorage.removeItem(KEY)
@@ -23,28 +26,40 @@ export function usePendingPayment(onDecided: (payment: Payment) => void) {
         return
       }
     } catch (error) {
+      if (!isApiError(error)) throw error
+      if (watched !== id) return
       // Another account's, or of another installation.
-      if (isApiError(error) && (error.status === 404 || error.status === 403)) {
+      if (error.status === 404 || error.status === 403) {
         sessionStorage.removeItem(KEY)
         return
       }
+      // Nobody is logged in: who comes back asks again.
+      if (error.status === 401) return
     }
+    askLater(id)
+  }
+
+  function askLater(id: string): void {
+    clearTimeout(timer)
     timer = setTimeout(() => void ask(id), ASK_EVERY_MS)
   }
 
   function watchOver(begun: Payment): void {
-    clearTimeout(timer)
+    watched = begun.paymentId
     payment.value = begun
     sessionStorage.setItem(KEY, begun.paymentId)
-    timer = setTimeout(() => void ask(begun.paymentId), ASK_EVERY_MS)
+    askLater(begun.paymentId)
   }
 
   /** Goes on with the one that was begun before this page was left. */
   function resume(): void {
-    const id = sessionStorage.getItem(KEY)
-    if (id) void ask(id)
+    watched = sessionStorage.getItem(KEY)
+    if (watched) void ask(watched)
   }
 
-  onBeforeUnmount(() => clearTimeout(timer))
+  onBeforeUnmount(() => {
+    watched = null
+    clearTimeout(timer)
+  })
   return { payment, watchOver, resume }
 }

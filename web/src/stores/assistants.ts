@@ -11,6 +11,8 @@ const KEY = 'talkmeter.assistant'
 
 export const useAssistants = defineStore('assistants', () => {
   const offered = ref<Assistant[]>([])
+  // Only the newest answer counts, and none to a question of whoever was here before.
+  let asked = 0
   const remembered = ref(localStorage.getItem(KEY) ?? '')
   /** The id to ask; empty, for the server's usual one, until it is known who is there. */
   const chosen = computed({
@@ -22,8 +24,11 @@ export const useAssistants = defineStore('assistants', () => {
   })
 
   async function refresh(): Promise<void> {
+    asked += 1
+    const mine = asked
     try {
-      offered.value = (await unwrap(api.GET('/api/assistants'))).assistants
+      const found = await unwrap(api.GET('/api/assistants'))
+      if (mine === asked) offered.value = found.assistants
     } catch (error) {
       // Without a list there is nothing to choose; one can ask all the same.
       if (!isApiError(error)) throw error
@@ -31,6 +36,7 @@ export const useAssistants = defineStore('assistants', () => {
   }
 
   function forget(): void {
+    asked += 1
     offered.value = []
   }
 

@@ -38,7 +38,10 @@ export const useAuth = defineStore('auth', () => {
   }
 
   async function enter(reply: Promise<components['schemas']['TokenReply']>): Promise<void> {
-    keepTokens(await reply)
+    const tokens = await reply
+    // Nothing of who was here before is shown to who is here now, even if that can't be read yet.
+    if (me.value?.userId !== tokens.userId) me.value = null
+    keepTokens(tokens)
     hasEnded.value = false
     me.value = await unwrap(api.GET('/api/auth/me'))
   }

@@ -9,18 +9,25 @@ export type Billing = components['schemas']['Billing']
 export const useMoney = defineStore('money', () => {
   const billing = ref<Billing | null>(null)
   const failed = ref(false)
+  // Only the newest answer counts, and none to a question of whoever was here before.
+  let asked = 0
 
   async function refresh(): Promise<void> {
+    asked += 1
+    const mine = asked
     try {
-      billing.value = await unwrap(api.GET('/api/billing'))
+      const found = await unwrap(api.GET('/api/billing'))
+      if (mine !== asked) return
+      billing.value = found
       failed.value = false
     } catch {
       // It is shown beside everything else: an old figure is marked, not replaced by an error.
-      failed.value = true
+      if (mine === asked) failed.value = true
     }
   }
 
   function forget(): void {
+    asked += 1
     billing.value = null
     failed.value = false
   }

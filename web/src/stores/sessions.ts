@@ -17,22 +17,27 @@ export const useSessions = defineStore('sessions', () => {
   const loading = ref(false)
   const loaded = ref(false)
   const error = ref<ApiError | null>(null)
+  // Only the newest answer counts, and none to a question of whoever was here before.
+  let asked = 0
 
   async function read(cursor?: string): Promise<void> {
+    asked += 1
+    const mine = asked
     loading.value = true
     error.value = null
     try {
       const page = await unwrap(
         api.GET('/api/chat/sessions', { params: { query: { limit: PAGE, ...(cursor ? { cursor } : {}) } } }),
       )
+      if (mine !== asked) return
       sessions.value = cursor ? [...sessions.value, ...page.sessions] : page.sessions
       next.value = page.nextCursor
       loaded.value = true
     } catch (failure) {
       if (!isApiError(failure)) throw failure
-      error.value = failure
+      if (mine === asked) error.value = failure
     } finally {
-      loading.value = false
+      if (mine === asked) loading.value = false
     }
   }
 
@@ -56,6 +61,9 @@ export const useSessions = defineStore('sessions', () => {
   }
 
   function forget(): void {
+    asked += 1
+    loading.value = false
+    error.value = null
     sessions.value = []
     next.value = null
     loaded.value = false

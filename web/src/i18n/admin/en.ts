@@ -4,7 +4,6 @@ import type { AdminMessages } from './ru'
 const en: AdminMessages = {
   readOnly: 'You are here as support: you see everything, and only an admin can change it.',
   reason: 'Reason',
-  reasonOptional: 'Reason, optional',
   all: 'All',
   status: 'State',
   created: 'When',

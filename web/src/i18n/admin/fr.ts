@@ -4,7 +4,6 @@ import type { AdminMessages } from './ru'
 const fr: AdminMessages = {
   readOnly: 'Vous êtes ici en tant que support : vous voyez tout, seul un administrateur peut modifier.',
   reason: 'Motif',
-  reasonOptional: 'Motif, facultatif',
   all: 'Tous',
   status: 'État',
   created: 'Quand',
