@@ -187,6 +187,7 @@ def banner(plan: Plan) -> str:
 
 def _facts(plan: Plan) -> list[tuple[str, str]]:
     flower_user, _ = plan.flower_login
+    stores = (("MongoDB", "URI", plan.mongo_port), ("Redis", "URL", plan.redis_port))
     facts = [
         ("Web UI and API", plan.url(plan.port)),
         ("API reference", plan.url(plan.port, "/docs")),
@@ -196,6 +197,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
         ),
         ("Metrics", f"{plan.url(plan.port, '/metrics')}, {plan.url(plan.exporter_port, '/metrics')}"),
         ("Sign in", _sign_in(plan)),
+        *[(name, plan.environment[f"{name.upper()}_{kind}"]) for name, kind, port in stores if port is not None],
     ]
     if plan.upstream_port is not None:
         facts.append(("Models", "a local stand-in, not OpenAI: OPENAI_API_KEY is empty"))

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 import structlog
+from pydantic import ValidationError
 
 from service import bootstrap
 from service.adapters import logs
@@ -61,7 +62,14 @@ def main() -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     command = parser.parse_args().command
-    settings = Settings()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        # Each in a line of its own, without the values: some are secrets.
+        for each in error.errors(include_url=False, include_input=False):
+            names = "".join(f"{part}: ".upper() for part in each["loc"])
+            print(f"settings: {names}{each['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        return 1
     # A backup is what standard output is for.
     logs.configure(settings.log_level, "cli", sys.stderr if command == "backup" else sys.stdout)
     try:

@@ -91,6 +91,14 @@ def test_secrets_are_made_once_and_are_nobody_elses(environment):
         assert path.read_text().strip() not in render(first, Path("/x.sock"))
 
 
+def test_where_the_stores_are_is_said_of_our_own_only(environment):
+    plan = make_plan(environment)
+    assert plan.environment["MONGODB_URI"] in banner(plan)
+    assert plan.environment["REDIS_URL"] in banner(plan)
+    theirs = {"MONGODB_URI": "mongodb://me:secret@db/x", "REDIS_URL": "redis://:secret@cache/0"}
+    assert "secret@" not in banner(make_plan({**environment, **theirs}))
+
+
 def test_a_given_password_is_neither_printed_nor_stored(environment):
     plan = make_plan({**environment, "ADMIN_PASSWORD": "my own one"})
     assert plan.admin.password == "my own one"

@@ -55,8 +55,9 @@ describe('a message', () => {
   })
 
   it('is edited', async () => {
-    const item = mount(MessageItem, { props: { message, busy: false }, global })
+    const item = mount(MessageItem, { props: { message, busy: false }, global, attachTo: document.body })
     await item.findAll('button').find((button) => button.text() === 'Изменить')!.trigger('click')
+    expect(document.activeElement).toBe(item.get('textarea').element)
     await item.get('textarea').setValue(' другое ')
     await item.get('form').trigger('submit')
     expect(item.emitted('edit')).toEqual([['другое']])

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { useTurn } from '@/composables/turn'
-import { takeDraft } from '@/lib/draft'
+import { spareSession, takeDraft } from '@/lib/draft'
 import { memoOf, memoOfJob } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 import { events, json, serve } from './support'
@@ -99,6 +99,7 @@ describe('a turn', () => {
     await turn.run('s1', ASKED)
     expect(takeDraft()).toBe('why?')
     expect(takeDraft()).toBe('')
+    expect(spareSession()).toBe('s1')
   })
 
   it('tells a refusal, and asks under another key then', async () => {

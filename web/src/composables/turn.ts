@@ -5,7 +5,7 @@ import { newKey } from '@/api/client'
 import { ApiError, isApiError } from '@/api/errors'
 import { follow } from '@/api/events'
 import type { End } from '@/api/events'
-import { dropDraft, keepDraft } from '@/lib/draft'
+import { dropDraft, keepDraft, keepSpare } from '@/lib/draft'
 import { dropMemo, keepMemo } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 
@@ -79,7 +79,10 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
     decided = failure.isDefinite
     // While it isn't known whether it arrived the memo stays, so that it is sent again under the same key.
     if (decided) dropMemo(sessionId)
-    if (failure.needsMoney && memo.value?.kind === 'ask') keepDraft(memo.value.question)
+    if (failure.needsMoney && memo.value?.kind === 'ask') {
+      keepDraft(memo.value.question)
+      if (memo.value.after === null) keepSpare(sessionId)
+    }
     error.value = failure
     state.value = 'failed'
   }
