@@ -1,6 +1,6 @@
 """Counts the requests of this process in memory and adds them to the day's sum every few seconds.
 
-A request pays for no write. A process that dies takes the counts of its last seconds with it.
+A request pays for no write. A process that ends writes what it has; one that dies takes its last seconds with it.
 """
 
 import threading
@@ -24,6 +24,8 @@ class BackgroundTraffic:
         self._clock = clock
         self._outages = outages
         self._lock = threading.Lock()
+        # Held while counts are on their way to the database: who ends waits for them.
+        self._writing = threading.Lock()
         self._requests: Counter[str] = Counter()
         self._errors: Counter[tuple[str, str]] = Counter()
         self._is_working = False
@@ -40,22 +42,27 @@ class BackgroundTraffic:
         if starts:
             threading.Thread(target=self._work, name="traffic", daemon=True).start()
 
+    def flush(self) -> None:
+        """See `ports.Traffic.flush`."""
+        try:
+            with self._writing:
+                self._write()
+        except self._outages as outage:
+            log.warning("requests not counted yet", reason=type(outage).__name__)
+        except Exception:
+            # Or nobody would ever count again in this process.
+            log.exception("requests can't be counted")
+
     def _work(self) -> None:
         while True:
             self.wait(FLUSH_SECONDS)
-            try:
-                self._flush()
-            except self._outages as outage:
-                log.warning("requests not counted yet", reason=type(outage).__name__)
-            except Exception:
-                # Or nobody would ever count again in this process.
-                log.exception("requests can't be counted")
+            self.flush()
             with self._lock:
                 if not self._requests:
                     self._is_working = False
                     return
 
-    def _flush(self) -> None:
+    def _write(self) -> None:
         """Day by day; what can't be written now stays for the next time."""
         with self._lock:
             days = list(self._requests)

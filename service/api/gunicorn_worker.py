@@ -3,7 +3,7 @@
 What gunicorn refuses before the application sees it (request lines and headers that are too long or broken, bad chunks)
 is said in our one error shape instead of its HTML. And on SIGTERM whoever waits for a job is answered at once with how
 it stands, followers are told to reconnect, WebSockets are closed with 1001, and idle connections are closed: the time
-that a stop may take is for the requests that do something.
+that a stop may take is for the requests that do something. After the last of them what was counted is written down.
 """
 
 import json
@@ -40,6 +40,12 @@ class Worker(GeventWorker):
         super().load_wsgi()
         # Not before: only now is there a log of ours.
         file_limit.allow(self.cfg.worker_connections)
+
+    def run(self) -> None:
+        super().run()
+        # The last request is answered. What it and those before it count for must not wait for a later moment.
+        if self.wsgi is not None:
+            container_of(self.wsgi).traffic.flush()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)

@@ -100,3 +100,52 @@ def test_figures_of_an_older_version_can_be_read(container: Container, db: Datab
     db.figures.update_one({}, {"$unset": {"failures": "", "requests": ""}})
     latest = container.figures.latest()
     assert (latest.failures, latest.requests) == ([], [])
+
+
+def test_who_ends_writes_down_what_is_there_at_once(db: Database) -> None:
+    clock, counts = SettableClock(), MongoRequestCounts()
+    traffic = BackgroundTraffic(counts=counts, clock=clock, outages=(AutoReconnect,))
+    for_ever = threading.Event()
+    traffic.wait = lambda _seconds: for_ever.wait()
+    some(traffic)
+    traffic.flush()
+    traffic.flush()
+    (totals,) = counts.since("2000-01-01")
+    assert (totals.requests, totals.errors) == (5, ERRORS), "once"
+    for_ever.set()
+
+
+def test_who_ends_in_an_outage_ends_all_the_same(db: Database) -> None:
+    clock, counts = SettableClock(), Away()
+    for_ever = threading.Event()
+    traffic = BackgroundTraffic(counts=counts, clock=clock, outages=(AutoReconnect,))
+    traffic.wait = lambda _seconds: for_ever.wait()
+    some(traffic)
+    traffic.flush()
+    assert (counts.tries, counts.since("2000-01-01")) == (1, [])
+    traffic.flush()
+    assert [each.requests for each in counts.since("2000-01-01")] == [5]
+    for_ever.set()
+
+
+def test_who_ends_waits_for_what_is_being_written(db: Database) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    class Slow(MongoRequestCounts):
+        def add(self, *counts: object) -> None:
+            begun.set()
+            assert goes_on.wait(30)
+            super().add(*counts)  # type: ignore[arg-type]
+
+    counts = Slow()
+    traffic = BackgroundTraffic(counts=counts, clock=SettableClock(), outages=(AutoReconnect,))
+    traffic.wait = lambda _seconds: None
+    traffic.request(None)
+    assert begun.wait(30)
+    ending = threading.Thread(target=traffic.flush)
+    ending.start()
+    ending.join(0.2)
+    assert ending.is_alive()
+    goes_on.set()
+    ending.join(30)
+    assert [each.requests for each in counts.since("2000-01-01")] == [1]

@@ -204,3 +204,19 @@ def _keep_asking(person: Person, asked: list[str], enough: threading.Event) -> N
                 enough.wait(0.1)
         assert reply.status_code == 202, reply.text
         asked.append(str(reply.json()["jobId"]))
+
+
+def test_a_web_process_that_stops_writes_its_last_requests_down(restarted: StackUnderTest) -> None:
+    def counted() -> tuple[int, int]:
+        days = list(restarted.db.request_days.find({}))
+        refused = sum(day.get("errors", {}).get("UNAUTHORIZED", 0) for day in days)
+        return sum(day["requests"] for day in days), refused
+
+    restarted.web.stop()
+    requests_before, refused_before = counted()
+    restarted.web.start()
+    for _ in range(3):
+        assert requests.get(f"{restarted.web.url}/api/auth/me", timeout=10).status_code == 401
+    # Long before they would be written down by the way.
+    restarted.web.stop()
+    assert counted() == (requests_before + 3, refused_before + 3)

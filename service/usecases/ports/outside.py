@@ -238,6 +238,9 @@ class Traffic(Protocol):
     def request(self, error_code: str | None) -> None:
         """The API has answered one more request, with this error code if it was one. Costs the caller nothing."""
 
+    def flush(self) -> None:
+        """Write down what was counted so far: the process ends. What can't be written now stays counted."""
+
 
 class Clock(Protocol):
     def now(self) -> datetime:

@@ -33,7 +33,8 @@ def overview(*, actor: Actor) -> dict[str, Any]:
     """Show how the service does
 
     The jobs are those of this moment; everything else is measured once a minute. Requests are counted where they are
-    answered and written down every ten seconds, so a web process that died may have taken the last of them with it.
+    answered and written down every ten seconds and when a process ends; one that is killed may take the last of them
+    with it.
     """
     found = services().admin.overview(actor)
     figures = found.figures
