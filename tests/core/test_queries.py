@@ -53,7 +53,7 @@ from service.usecases.tracks import TrackWithModules
 from tests.core.conftest import Build
 from tests.core.paying import start, sweep
 from tests.core.queries import RECORDER, Query, complaints, explain
-from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, plan_of, program_of, submit
+from tests.core.support import ROOT, NewActor, ask, key, lose_worker, new_key, plan_of, program_of, submit, transactions
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 
 # Collections that don't grow with use: read whole as often as one likes.
@@ -136,8 +136,10 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
         container.catalog.watch()
     container.catalog.desk.models(ROOT)
     # A version that nobody has: what is looked for is the same, and nothing changes.
-    desk = MongoCatalogDesk(MongoCatalog("gpt-6-luna"))
-    assert desk.change_model(replace(desk.models()["gpt-6-luna"], version=99), {"successor": None}) is None
+    desk = MongoCatalogDesk(MongoCatalog("gpt-6-luna"), transactions())
+    nobody = replace(desk.models()["gpt-6-luna"], version=99)
+    for changes in ({"successor": None}, {"shutdown_on": None}):
+        assert desk.change_model(nobody, changes, lambda _models: None) is None
     assert desk.change_assistant(replace(desk.assistants()["chat"], version=99), {"listed": False}) is None
     jobs.append(submit(container, anna, idempotency=key(anna)))
     submit(container, anna, idempotency=key(anna))
