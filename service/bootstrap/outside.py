@@ -155,7 +155,7 @@ def connect(settings: Settings) -> Outside:
         account_erasures=crash.armed(MongoAccountErasures(transactions, money), "account_erasures"),
         erasures=crash.armed(MongoErasures(transactions), "erasures"),
         catalog=catalog,
-        catalog_desk=MongoCatalogDesk(catalog),
+        catalog_desk=MongoCatalogDesk(catalog, transactions),
         provider_news=MongoProviderNews(),
         reports=MongoReports(),
         request_counts=request_counts,

@@ -45,13 +45,16 @@ class Watching(Collector):
 def watch(settings: Settings) -> Watching:
     """Connects lazily."""
     uri = settings.mongodb_uri.get_secret_value()
-    connection.connect(uri, timeout_seconds=settings.mongodb_timeout_seconds)
+    mongo = connection.connect(uri, timeout_seconds=settings.mongodb_timeout_seconds)
+    transactions = connection.Transactions(mongo, timeout_seconds=settings.mongodb_timeout_seconds)
     redis = connect_redis(settings.redis_url.get_secret_value(), timeout_seconds=REDIS_TIMEOUT_SECONDS)
     metrics = LedgerMetrics()
     standing = StandingCollector(
         standing=MongoStanding(), figures=MongoFigures(), redis=redis, queue_limit=settings.max_queue_length
     )
     lives = ModelLivesCollector(
-        desk=MongoCatalogDesk(MongoCatalog(settings.openai_model)), news=MongoProviderNews(), clock=SystemClock()
+        desk=MongoCatalogDesk(MongoCatalog(settings.openai_model), transactions),
+        news=MongoProviderNews(),
+        clock=SystemClock(),
     )
     return Watching((standing, lives, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))

@@ -6,6 +6,7 @@ A change is for questions that are asked after it: a job has its prompt, limits 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -98,7 +99,7 @@ class CatalogDeskService:
             before = {name: _plain(getattr(entry.model, name)) for name in made}
             after = {name: _plain(value) for name, value in made.items()}
             with self._auditor.change(actor, "model.change", alias, before=before, after=after):
-                stored = self._desk.change_model(entry, made)
+                stored = self._desk.change_model(entry, made, partial(_check_successor, changed))
                 if stored is None:
                     raise VersionChanged(version=self._desk.models()[alias].version)
             entries[alias] = stored
@@ -165,14 +166,8 @@ class CatalogDeskService:
         """Only what is to change is looked at: what else is wrong may stay."""
         if changed & {"output_tokens", "context_tokens"}:
             self._check_limits(model)
-        if "successor" in changed and model.successor is not None:
-            # The one that `default` describes has no entry of its own that could be followed.
-            following = entries.get(model.successor)
-            if following is None or following.id != model.successor:
-                raise ValidationFailed(details={"successor": ["unknown_model"]})
-            models = {alias: entry.model for alias, entry in entries.items()}
-            if comes_back({**models, model.alias: model}, model.alias):
-                raise ValidationFailed(details={"successor": ["successor_loop"]})
+        if "successor" in changed:
+            _check_successor(model, entries)
 
     def _check_limits(self, model: ChatModel) -> None:
         if model.output_tokens >= model.context_tokens:
@@ -201,6 +196,19 @@ class CatalogDeskService:
         """What persona and answer leave for the dialog, in tokens."""
         persona = prompt_tokens((ChatMessage("system", assistant.persona),), self._count)
         return model.context_tokens - persona - min(assistant.output_tokens, model.output_tokens)
+
+
+def _check_successor(model: ChatModel, entries: Mapping[str, ModelEntry]) -> None:
+    """Raises ValidationFailed if what takes over from a model, among these, is unknown or leads back to it."""
+    if model.successor is None:
+        return
+    # The one that `default` describes has no entry of its own that could be followed.
+    following = entries.get(model.successor)
+    if following is None or following.id != model.successor:
+        raise ValidationFailed(details={"successor": ["unknown_model"]})
+    models = {alias: entry.model for alias, entry in entries.items()}
+    if comes_back({**models, model.alias: model}, model.alias):
+        raise ValidationFailed(details={"successor": ["successor_loop"]})
 
 
 def _changed_model(model: ChatModel, changes: Mapping[str, Any]) -> ChatModel:

@@ -73,6 +73,16 @@ def test_a_model_is_changed(admin: Caller) -> None:
     assert (again.status_code, again.json["code"], again.json["version"]) == (409, "VERSION_CHANGED", 2)
 
 
+def test_a_model_is_changed_whose_name_is_a_path(admin: Caller, catalog: Database) -> None:
+    """As providers behind one address call theirs."""
+    stored = catalog.models.find_one({"_id": "gpt-4o-mini"}) or {}
+    catalog.models.insert_one({**stored, "_id": "openai/gpt-4o-mini"})
+    for slash, version in (("%2F", 1), ("/", 2)):
+        changes = {"expectedVersion": version, "outputTokens": 1000 + version}
+        reply = admin.call("PATCH", f"{MODELS}/openai{slash}gpt-4o-mini", json=changes)
+        assert (reply.status_code, reply.json.get("alias")) == (200, "openai/gpt-4o-mini"), reply.text
+
+
 def test_an_assistant_is_changed(admin: Caller, support: Caller) -> None:
     before = one(support.get(ASSISTANTS).json["assistants"], "id", "coach")
     assert (before["meter"], before["locale"], before["version"]) == ("credits", "fr", 1)

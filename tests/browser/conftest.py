@@ -70,3 +70,11 @@ def page(context: BrowserContext, complaints: list[str]) -> Page:
     page.on("console", heard)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     return page
+
+
+@pytest.fixture
+def elsewhere(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """Somebody else's browser."""
+    with browser.new_context(base_url=stack.web.url, locale="en-GB") as context:
+        context.set_default_timeout(ACTION_MILLISECONDS)
+        yield context.new_page()

@@ -26,6 +26,13 @@ def register(page: Page) -> str:
     return name
 
 
+def become(page: Page, stack: Stack, role: str) -> str:
+    """Signs up, and has this role from then on; the new name."""
+    name = register(page)
+    stack.db.accounts.update_one({"username": name}, {"$set": {"role": role}})
+    return name
+
+
 def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("User name or e-mail").fill(name)
     page.get_by_label("Password").fill(password)

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from devstack.stack import Stack
-from tests.browser.support import PASSWORD, ask, call, log_in, register
+from tests.browser.support import PASSWORD, account_of, ask, call, log_in, register
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 NEW_PASSWORD = "even longer"
@@ -27,7 +27,7 @@ def test_a_new_password_ends_the_other_sessions(page: Page, browser: Browser, st
         expect(page.get_by_text("The password is changed")).to_be_visible()
         page.goto("/balance")
         expect(page.get_by_test_id("available")).to_be_visible()
-        other.goto("/balance")
+        other.get_by_test_id("balance").click()
         expect(other.get_by_text("Your session has ended. Log in again.")).to_be_visible()
         log_in(other, name)
         expect(other.get_by_role("alert")).to_be_visible()
@@ -139,3 +139,25 @@ def test_a_language_chosen_before_the_login_goes_along(page: Page, stack: Stack)
     expect(page.get_by_label("Сообщение", exact=True)).to_be_visible()
     account = stack.db.accounts.find_one({"username": name}) or {}
     assert account["locale"] == "ru"
+
+
+def test_who_logs_in_as_somebody_else_is_that_somebody_in_every_tab(page: Page, stack: Stack) -> None:
+    boris = register(page)
+    page.get_by_role("button", name=boris).click()
+    page.get_by_role("menuitem", name="Log out").click()
+    anna = register(page)
+    ask(page, "only for anna")
+    expect(page.get_by_test_id("answer")).to_be_visible()
+    other = page.context.new_page()
+    other.goto("/login")
+    log_in(other, boris)
+    expect(other.get_by_label("Message", exact=True)).to_be_visible()
+    # Without a touch of it.
+    expect(page.get_by_role("button", name=boris)).to_be_visible()
+    expect(page.get_by_test_id("answer")).to_have_count(0)
+    expect(page.get_by_test_id("session")).to_have_count(0)
+    page.goto("/chat")
+    ask(page, "from boris")
+    expect(page.get_by_test_id("answer")).to_be_visible()
+    for name in (anna, boris):
+        assert stack.db.jobs.count_documents({"account_id": account_of(stack, name)["_id"]}) == 1

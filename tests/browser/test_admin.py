@@ -1,34 +1,17 @@
 """What operators do in the browser, what support can't, and that nothing which users say becomes a part of the page."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from devstack.stack import Stack
-from tests.browser.conftest import ACTION_MILLISECONDS
+from tests.browser.support import EVIL, ask, become, register
 from tests.browser.test_quality import assert_fits_and_can_be_read_aloud
-from tests.browser.test_ui import EVIL, ask, register
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SECTIONS = ("ledger", "dialogs", "jobs", "keys", "payments", "deliveries", "audit")
 CATALOG = ("/models", "/models/gpt-4o-mini", "/assistants", "/assistants/coach")
 PAGES = ("", "/users", "/jobs", "/payments", "/codes", "/keys", "/deliveries", *CATALOG, "/audit")
-
-
-@pytest.fixture
-def elsewhere(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """Somebody else's browser."""
-    with browser.new_context(base_url=stack.web.url, locale="en-GB") as context:
-        context.set_default_timeout(ACTION_MILLISECONDS)
-        yield context.new_page()
-
-
-def become(page: Page, stack: Stack, role: str) -> str:
-    name = register(page)
-    stack.db.accounts.update_one({"username": name}, {"$set": {"role": role}})
-    return name
 
 
 def id_of(stack: Stack, name: str) -> str:
@@ -90,6 +73,8 @@ def test_a_balance_that_moved_meanwhile_is_not_written_over(page: Page, elsewher
     page.goto(f"/admin/users/{user_id}")
     page.get_by_label("Set tokens").check()
     page.get_by_label("New balance").fill("9000")
+    expect(page.get_by_role("button", name="Save").first).to_be_disabled()
+    page.get_by_label("Reason").fill("a contract")
     stack.db.wallets.update_one({"_id": user_id}, {"$set": {"available": 2500}})
     save = page.get_by_role("button", name="Save").first
     save.click()

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import mongoengine
 from pymongo.database import Database
 
+from service.adapters.mongo.connection import Transactions
 from service.bootstrap import Container
 from service.domain.accounts import Actor, Role
 from service.domain.jobs import Job
@@ -26,6 +28,11 @@ NewActor = Callable[..., Actor]
 Calls = list[Callable[[], Any]]
 
 ROOT = Actor(account_id="root", role=Role.ADMIN, request_id="root-request")
+
+
+def transactions() -> Transactions:
+    """On the connection of this process."""
+    return Transactions(mongoengine.get_connection(), timeout_seconds=20)
 
 
 def submit(

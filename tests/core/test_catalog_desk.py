@@ -150,6 +150,29 @@ def test_of_two_at_the_same_moment_one_wins(processes: list[Container], catalog:
     assert stored["weights"]["output_milli"] == winner.entry.model.weights.output_milli
 
 
+@pytest.mark.parametrize("between", [(), ("gpt-5.6-sol", "gpt-5.6-luna")])
+def test_successors_that_are_set_at_the_same_moment_never_lead_back(
+    processes: list[Container], catalog: Database, between: tuple[str, ...]
+) -> None:
+    """Directly, and over models that nobody changes."""
+    first, second = "gpt-6-luna", "gpt-6-sol"
+    here, elsewhere = processes[:2]
+    there, back = between or (second, first)
+    for middle, end in zip(between, (second, first), strict=False):
+        catalog.models.update_one({"_id": middle}, {"$set": {"successor": end}})
+    for _ in range(10):
+        catalog.models.update_many({"_id": {"$in": [first, second]}}, {"$set": {"successor": None, "version": 1}})
+        results = at_once(
+            [
+                lambda: change_model(here, first, successor=there),
+                lambda: change_model(elsewhere, second, successor=back),
+            ]
+        )
+        refused = [each for each in results if isinstance(each, Exception)]
+        assert [type(each) for each in refused] == [ValidationFailed], results
+        assert refused[0].details == {"successor": ["successor_loop"]}
+
+
 @pytest.mark.parametrize(
     ("alias", "changes", "field", "complaint"),
     [

@@ -15,7 +15,7 @@ from service.adapters.mongo.catalog import MongoCatalog
 from service.adapters.mongo.catalog_desk import MongoCatalogDesk, MongoProviderNews
 from service.bootstrap import Container
 from service.bootstrap.outside import SystemClock
-from tests.core.support import ROOT, SettableClock
+from tests.core.support import ROOT, SettableClock, transactions
 
 MODELS = "/v1/models"
 
@@ -89,7 +89,7 @@ def test_a_date_that_is_none_is_no_date(watch: Container, upstream: UpstreamCont
 def test_the_days_that_are_left_are_a_metric(watch: Container) -> None:
     watch.catalog.watch()
     registry = CollectorRegistry()
-    desk, news = MongoCatalogDesk(MongoCatalog("gpt-6-luna")), MongoProviderNews()
+    desk, news = MongoCatalogDesk(MongoCatalog("gpt-6-luna"), transactions()), MongoProviderNews()
     registry.register(ModelLivesCollector(desk=desk, news=news, clock=SystemClock()))
     text = generate_latest(registry).decode()
     assert 'llm_model_days_left{model="gpt-6-luna"} +Inf' in text

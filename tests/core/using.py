@@ -40,7 +40,7 @@ from service.usecases.ports import CodeQuery, DeliveryQuery, JobQuery, KeyQuery,
 from service.usecases.redeem import NewCodes
 from service.usecases.tracks import TrackWithModules
 from tests.core.paying import start, sweep
-from tests.core.support import ROOT, ask, key, lose_worker, new_key, plan_of, program_of, submit
+from tests.core.support import ROOT, ask, key, lose_worker, new_key, plan_of, program_of, submit, transactions
 from tests.core.test_accounts import HERE, PASSWORD, actor_of, register
 
 A_PAGE = 2
@@ -79,8 +79,10 @@ def use_jobs(container: Container, db: Database, anna: Actor) -> None:
         container.catalog.watch()
     container.catalog.desk.models(ROOT)
     # A version that nobody has: what is looked for is the same, and nothing changes.
-    desk = MongoCatalogDesk(MongoCatalog("gpt-6-luna"))
-    assert desk.change_model(replace(desk.models()["gpt-6-luna"], version=99), {"successor": None}) is None
+    desk = MongoCatalogDesk(MongoCatalog("gpt-6-luna"), transactions())
+    nobody = replace(desk.models()["gpt-6-luna"], version=99)
+    for changes in ({"successor": None}, {"shutdown_on": None}):
+        assert desk.change_model(nobody, changes, lambda _models: None) is None
     assert desk.change_assistant(replace(desk.assistants()["chat"], version=99), {"listed": False}) is None
     jobs.append(submit(container, anna, idempotency=key(anna)))
     submit(container, anna, idempotency=key(anna))

@@ -5,13 +5,15 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from service.adapters.mongo.catalog import MongoCatalog, to_assistant, to_model
-from service.adapters.mongo.connection import Row, collection
+from service.adapters.mongo.connection import Row, Transactions, collection
 from service.adapters.mongo.documents import AssistantDocument, ModelDocument, ProviderModelsDocument
 from service.domain.catalog import DEFAULT_MODEL, AssistantEntry, ModelEntry
 from service.domain.model_lives import ProviderModel, ProviderNews
+from service.usecases.ports import Fits
 
 LATEST = "latest"
 
@@ -19,8 +21,9 @@ LATEST = "latest"
 class MongoCatalogDesk:
     """`catalog` is what this process remembers of it."""
 
-    def __init__(self, catalog: MongoCatalog) -> None:
+    def __init__(self, catalog: MongoCatalog, transactions: Transactions) -> None:
         self._catalog = catalog
+        self._transactions = transactions
         self._models = collection(ModelDocument)
         self._assistants = collection(AssistantDocument)
 
@@ -30,7 +33,10 @@ class MongoCatalogDesk:
 
     def models(self) -> dict[str, ModelEntry]:
         """See `ports.CatalogDesk.models`. What `default` describes is there only if nothing else does."""
-        rows = {row["_id"]: row for row in self._models.find({})}
+        return self._read(None)
+
+    def _read(self, session: ClientSession | None) -> dict[str, ModelEntry]:
+        rows = {row["_id"]: row for row in self._models.find({}, session=session)}
         described = rows.pop(DEFAULT_MODEL, None)
         if described is not None:
             rows.setdefault(self.default_model, described)
@@ -40,17 +46,38 @@ class MongoCatalogDesk:
         """See `ports.CatalogDesk.assistants`."""
         return {row["_id"]: _assistant_entry(row) for row in self._assistants.find({}).sort("_id", 1)}
 
-    def change_model(self, entry: ModelEntry, changes: Mapping[str, Any]) -> ModelEntry | None:
+    def change_model(self, entry: ModelEntry, changes: Mapping[str, Any], fits: Fits) -> ModelEntry | None:
         """See `ports.CatalogDesk.change_model`."""
-        row = self._change(self._models, entry.id, entry.version, changes)
+
+        def change(session: ClientSession) -> Row | None:
+            models = self._read(session)
+            fits(models)
+            # Whoever changes another succession now writes the same documents, and is repeated after this one.
+            ids = [each.id for each in models.values()]
+            self._models.update_many({"_id": {"$in": ids}}, {"$inc": {"successions": 1}}, session=session)
+            return self._change(self._models, entry.id, entry.version, changes, session)
+
+        if "successor" in changes:
+            row = self._transactions.run(change)
+        else:
+            row = self._change(self._models, entry.id, entry.version, changes)
+        self._catalog.memory.forget()
         return None if row is None else _model_entry(row, entry.model.alias)
 
     def change_assistant(self, entry: AssistantEntry, changes: Mapping[str, Any]) -> AssistantEntry | None:
         """See `ports.CatalogDesk.change_assistant`."""
         row = self._change(self._assistants, entry.assistant.id, entry.version, changes)
+        self._catalog.memory.forget()
         return None if row is None else _assistant_entry(row)
 
-    def _change(self, stored: Collection[Row], key: str, version: int, changes: Mapping[str, Any]) -> Row | None:
+    @staticmethod
+    def _change(
+        stored: Collection[Row],
+        key: str,
+        version: int,
+        changes: Mapping[str, Any],
+        session: ClientSession | None = None,
+    ) -> Row | None:
         values = {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in changes.items()
@@ -60,8 +87,8 @@ class MongoCatalogDesk:
             {"_id": key, "version": version or None},
             {"$set": values, "$inc": {"version": 1}},
             return_document=ReturnDocument.AFTER,
+            session=session,
         )
-        self._catalog.memory.forget()
         return changed
 
 

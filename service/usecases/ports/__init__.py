@@ -5,7 +5,7 @@ place, so use cases don't catch them unless they have something better to do.
 """
 
 from service.usecases.ports.branches import Branches
-from service.usecases.ports.catalog import CatalogDesk, ProviderNewsStore
+from service.usecases.ports.catalog import CatalogDesk, Fits, ProviderNewsStore
 from service.usecases.ports.dialogs import Dialogs, DialogScope, SessionQuery
 from service.usecases.ports.erasures import AccountErasures, Erasures, FinalJob
 from service.usecases.ports.learning import TrackQuery, Tracks, TutorConfigs
@@ -124,6 +124,7 @@ __all__ = [
     "Figures",
     "FiguresStore",
     "FinalJob",
+    "Fits",
     "Followed",
     "FoundKey",
     "Idempotency",

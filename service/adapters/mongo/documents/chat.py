@@ -117,7 +117,8 @@ class JobDocument(Stored):
 
 
 class ModelDocument(Stored):
-    """A model alias; `upstream_id` empty means the installation's default model. `version` counts admins' changes."""
+    """A model alias; `upstream_id` empty means the installation's default model. `version` counts admins' changes, and
+    `successions` those of anybody's successor, so that two of them at once meet."""
 
     id = StringField(primary_key=True)
     upstream_id = StringField()
@@ -130,6 +131,7 @@ class ModelDocument(Stored):
     shutdown_on = StringField()
     successor = StringField()
     version = IntField()
+    successions = IntField()
 
     meta = {"collection": "models"}
 

@@ -37,7 +37,7 @@ def list_models(*, actor: Actor) -> dict[str, Any]:
     }
 
 
-@blueprint.route("/models/<alias>", methods=["PATCH"])
+@blueprint.route("/models/<path:alias>", methods=["PATCH"])
 @authenticated("admin")
 @fails_with(404, 409)
 @blueprint.arguments(ModelChanges)
