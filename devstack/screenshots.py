@@ -136,9 +136,7 @@ def take(page: Page, shot: Shot, file: Path) -> None:
     page.wait_for_load_state("networkidle")
     shot.prepare(page)
     # Menus and dialogs come in by an animation.
-    page.wait_for_function(
-        "document.getAnimations().every(a => a.playState !== 'running' || a.animationName === 'blink')"
-    )
+    page.wait_for_function(STILL)
     page.screenshot(path=file, full_page=shot.whole, animations="disabled", caret="hide")
     shot.afterwards(page)
 
