@@ -1,7 +1,7 @@
 """Pictures of the web UI: `python -m devstack.screenshots DIRECTORY README_DIRECTORY`.
 
-Starts a whole stack with somebody who has a history, and takes every page in Russian, light and dark, on a telephone
-and on a desk. The few that the README shows are written into its directory too.
+Starts a whole stack with somebody who has a history, and takes every page but the admin panel in Russian, light and
+dark, on a telephone and on a desk. The few that the README shows are written into its directory too.
 """
 
 import os
