@@ -31,7 +31,16 @@ PATH_EXAMPLES = {
     "deliveryId": "2c9a4d0e6b8f41d3a5c7e9f1b3d5a7c9",
 }
 # What the placeholders of error texts are filled with in examples.
-_PARAMS = {"seconds": 12, "limit": 256, "required": 600, "available": 120, "held": 0, "model": "gpt-0", "tokens": 900}
+_PARAMS = {
+    "seconds": 12,
+    "limit": 256,
+    "required": 600,
+    "available": 120,
+    "held": 0,
+    "model": "gpt-0",
+    "tokens": 900,
+    "status": "cancelled",
+}
 _EXTRA: dict[str, dict[str, Any]] = {
     "VALIDATION_ERROR": {"details": {"message": ["Обязательное поле."]}},
     "MODEL_NOT_FOUND": {"details": {"model": ["Такой модели нет."]}},

@@ -154,4 +154,5 @@ class PaymentDesk:
         payment = self._payments.get(payment_id)
         if payment is None:
             raise NotFound("payment")
-        raise PaymentState(extra={"status": payment.status.value})
+        said = {"status": payment.status.value}
+        raise PaymentState(params=said, extra=said)

@@ -151,7 +151,9 @@ def test_operators_see_and_support_only_sees(client: FlaskClient, user: Caller, 
     for action in ("confirm", "cancel", "refund"):
         assert support.post(f"{path}/{action}", REASON).status_code == 403
         assert admin.post(f"{ADMIN}/nothing/{action}", REASON).status_code == 404
-    assert admin.post(f"{path}/confirm", REASON).json["code"] == "PAYMENT_STATE"
+    refused = admin.post(f"{path}/confirm", REASON).json
+    assert (refused["code"], refused["status"]) == ("PAYMENT_STATE", "pending")
+    assert "«pending»" in refused["message"]
     assert admin.post(f"{path}/cancel", REASON).json["status"] == "cancelled"
 
 
