@@ -2,8 +2,10 @@
 `celery -A workers.app beat`, Flower by `celery -A workers.app flower`."""
 
 import sys
+import threading
 import time
 
+import celery.apps.worker
 import kombu.utils.functional
 import structlog
 from celery.signals import beat_init, setup_logging
@@ -28,6 +30,14 @@ app.conf.imports = ("workers.tasks",)
 processes.register(PART)
 # Now already: Celery has warnings before it asks for logging, and Flower never asks.
 logs.configure(settings.log_level, PART)
+
+
+def _say(message: str, _to: object = None) -> None:
+    """What Celery says of signals, which it would print. In a thread, because a signal's handler calls it."""
+    threading.Thread(target=structlog.get_logger(__name__).info, args=(message,), name="say", daemon=True).start()
+
+
+celery.apps.worker.safe_say = _say  # type: ignore[attr-defined]
 
 
 @setup_logging.connect

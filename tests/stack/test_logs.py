@@ -1,12 +1,12 @@
 """Logs of the real processes: every line is an ECS object, and one id leads from a request to its callback."""
 
 import json
-from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from devstack.parts import Exporter, Flower, Scheduler
+from devstack.parts import Exporter, Flower, Scheduler, Web, Worker
 from tests.core.receivers import receiving
 from tests.stack.stack import StackUnderTest, eventually
 
@@ -17,24 +17,19 @@ Line = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def parts(stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """One of each part, by the name that its lines must have."""
+def logs(stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What one of each part wrote from its beginning to its end, by the name that its lines must have."""
     directory = tmp_path_factory.mktemp("parts")
     environment = {**stack.environment, "flower_basic_auth": "operator:password"}
-    for name in ("flower", "exporter", "scheduler"):
-        (directory / name).mkdir()
-    with (
-        Flower(directory / "flower", environment) as flower,
-        Exporter(directory / "exporter", environment) as exporter,
-        Scheduler(directory / "scheduler", environment) as scheduler,
-    ):
-        yield {
-            "web": stack.web,
-            "worker": stack.workers[0],
-            "flower": flower,
-            "exporter": exporter,
-            "scheduler": scheduler,
-        }
+    kinds = {"web": Web, "worker": Worker, "flower": Flower, "exporter": Exporter, "scheduler": Scheduler}
+    parts = {}
+    with ExitStack() as running:
+        for name, kind in kinds.items():
+            (directory / name).mkdir()
+            part = running.enter_context(kind(directory / name, environment, f"{name}-to-read"))
+            parts[name] = part
+            eventually(part.log)
+    return {name: part.log() for name, part in parts.items()}
 
 
 def lines(text: str) -> list[Line]:
@@ -57,8 +52,8 @@ def flat(fields: Line, prefix: str = "") -> Line:
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "scheduler", "flower", "exporter"])
-def test_every_line_is_an_ecs_object(parts: dict[str, Any], part: str) -> None:
-    written = eventually(lambda: lines(parts[part].log()))
+def test_every_line_is_an_ecs_object(logs: dict[str, str], part: str) -> None:
+    written = lines(logs[part])
     for line in written:
         assert set(line) >= REQUIRED, line
         assert line["service.name"] == part, line
