@@ -128,8 +128,8 @@ def test_every_panel_shows_something_and_a_healthy_stack_fires_no_alert(
     publisher_app(stack.redis.uri).send_task("workers.tasks.measure", queue="upkeep")
     eventually(lambda: total(prometheus, 'min(up{job="web"})') == 1)
     for _ in range(2):
-        # What is counted for the first time has no rate yet: Prometheus has to see it, and see it grow. A worker that was
-        # killed took some with it, so that only the growth is that of the database.
+        # What is counted for the first time has no rate yet: Prometheus has to see it, and see it grow. Workers that
+        # were killed took some with them, so that only the growth is that of the database.
         told, final = total(prometheus, "sum(chat_jobs_total)"), final_jobs(stack)
         use_everything(stack, strict_web, person, admin)
         wanted = told + final_jobs(stack) - final
