@@ -114,9 +114,12 @@ class PaymentUnavailable(ServiceError):
 
 
 class PaymentState(ServiceError):
-    """The payment is not in a state in which this can be done; `extra` says in which it is."""
+    """The payment is not in a state in which this can be done; `status` is the one in which it is."""
 
     code = "PAYMENT_STATE"
+
+    def __init__(self, *, status: str) -> None:
+        super().__init__(params={"status": status}, extra={"status": status})
 
 
 class PaymentSpent(ServiceError):

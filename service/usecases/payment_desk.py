@@ -154,5 +154,4 @@ class PaymentDesk:
         payment = self._payments.get(payment_id)
         if payment is None:
             raise NotFound("payment")
-        said = {"status": payment.status.value}
-        raise PaymentState(params=said, extra=said)
+        raise PaymentState(status=payment.status.value)
