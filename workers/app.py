@@ -1,8 +1,8 @@
 """The workers' Celery application. Workers are started by `python -m workers`, the scheduler by
 `celery -A workers.app beat`, Flower by `celery -A workers.app flower`."""
 
+import _thread
 import sys
-import threading
 import time
 
 import celery.apps.worker
@@ -33,8 +33,9 @@ logs.configure(settings.log_level, PART)
 
 
 def _say(message: str, _to: object = None) -> None:
-    """What Celery says of signals, which it would print. In a thread, because a signal's handler calls it."""
-    threading.Thread(target=structlog.get_logger(__name__).info, args=(message,), name="say", daemon=True).start()
+    """What Celery says of signals, which it would print. A signal's handler calls it, where nothing may wait: not even
+    for a thread to have begun, as `Thread.start` does."""
+    _thread.start_new_thread(structlog.get_logger(__name__).info, (message,))
 
 
 celery.apps.worker.safe_say = _say  # type: ignore[attr-defined]
