@@ -64,7 +64,9 @@ def old(stack: StackUnderTest, tmp_path: Path) -> Iterator[tuple[Web, Worker, Sc
     for part in (stack.web, *stack.workers, stack.scheduler):
         part.stop(40)
     web = of_old(Web(tmp_path / "old-web", stack.environment, "old-web"))
-    worker = of_old(Worker(tmp_path / "old-worker", stack.environment, "old-worker"))
+    # Its time to finish is production's: none of its answers is begun again or broken off.
+    patient = {**stack.environment, "worker_grace_seconds": "20"}
+    worker = of_old(Worker(tmp_path / "old-worker", patient, "old-worker"))
     scheduler = of_old(Scheduler(tmp_path / "old-scheduler", stack.environment, "old-scheduler"))
     with web, worker, scheduler:
         yield web, worker, scheduler
