@@ -1,6 +1,6 @@
 """Tasks: thin shells over use cases. A message carries an id; the state is read from the database."""
 
-import threading
+import _thread
 from functools import lru_cache
 
 import structlog
@@ -32,8 +32,9 @@ def _build_early(**_options: object) -> None:
 
 @worker_shutting_down.connect
 def _leave(**_options: object) -> None:
-    """In a thread, because this is called by a signal's handler. Celery itself waits for whatever still runs."""
-    threading.Thread(target=container().run.leave, name="leave", daemon=True).start()
+    """Apart, because this is called by a signal's handler, where nothing may wait, not even for a thread to have begun.
+    Celery itself waits for whatever still runs."""
+    _thread.start_new_thread(container().run.leave, ())
 
 
 @app.task(name=RUN_JOB_TASK)
