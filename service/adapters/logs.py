@@ -56,6 +56,7 @@ def configure(level: str, service_name: str, to: TextIO | None = None) -> None:
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _uncaught_by_nobody
     # It would be printed.
     gevent.hub.Hub.print_exception = _uncaught_in_greenlet
     # These libraries log every request with its URL, or every task with its arguments.
@@ -118,6 +119,11 @@ def _uncaught_in_thread(details: threading.ExceptHookArgs) -> None:
     if details.exc_value is None or issubclass(details.exc_type, SystemExit):
         return
     uncaught.error("thread broke", exc_info=(details.exc_type, details.exc_value, details.exc_traceback))
+
+
+def _uncaught_by_nobody(details: "sys.UnraisableHookArgs") -> None:
+    """As of a generator that is thrown away."""
+    uncaught.error("exception ignored", exc_info=(details.exc_type, details.exc_value, details.exc_traceback))  # type: ignore[arg-type]
 
 
 def _uncaught_in_greenlet(_hub: object, _context: object, kind: Any, error: Any, trace: Any) -> None:

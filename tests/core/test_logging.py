@@ -30,6 +30,10 @@ def written(code: str) -> list[dict[str, Any]]:
         ("threading.Thread(target=int, args=('lost',)).start()", "thread broke"),
         ("gevent.spawn(int, 'lost').join()", "greenlet broke"),
         ("gevent.get_hub().loop.run_callback(int, 'lost'); gevent.sleep(0.01)", "greenlet broke"),
+        (
+            "class Thrown:\n    def __del__(self):\n        raise ValueError('lost')\nThrown()",
+            "exception ignored",
+        ),
     ],
 )
 def test_what_nobody_catches_is_a_line_too(code: str, message: str) -> None:
