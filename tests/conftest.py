@@ -19,16 +19,6 @@ from service.domain.accounts import Actor, Role
 from service.settings import Settings
 from service.usecases.accounts import Registration
 
-# The folders whose tests share one stack of processes each.
-STACKS = {"stack", "browser"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` runs two processes: what shares a stack stays together in one of them. Stacks mostly wait."""
-    for item in items:
-        for folder in STACKS & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group(folder))
-
 
 @pytest.fixture(scope="session")
 def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
