@@ -103,7 +103,13 @@ def test_a_backup_without_its_end_is_refused(source: MongoClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"no gzip at all", gzip.compress(b"no BSON"), gzip.compress(bson.encode({"a": 1}))]
+    "rubbish",
+    [
+        pytest.param(b"no gzip at all", id="no gzip"),
+        # Named: the packed bytes hold the time, and two processes must give one test one name.
+        pytest.param(gzip.compress(b"no BSON"), id="no BSON"),
+        pytest.param(gzip.compress(bson.encode({"a": 1})), id="no backup's BSON"),
+    ],
 )
 def test_what_is_no_backup_is_refused(target: MongoClient, rubbish: bytes) -> None:
     with pytest.raises(BackupError):
