@@ -10,6 +10,7 @@ from service.api.fields import Moment, Output, Record, SnakeOutput
 from service.api.schemas import EXAMPLE_ID, EXAMPLE_TIME
 from service.api.state import locale, services, state
 from service.domain.dialogs import ChatKind, DialogStatus, Message, Session
+from service.domain.jobs import Job
 from service.domain.texts import text
 
 STATUSES = tuple(DialogStatus)
@@ -114,16 +115,41 @@ class ChatInSession(ChatView):
     )
 
 
-class SessionWithMessages(SessionView):
-    running_job_id = fields.String(
+class RunningJob(Output):
+    """An answer that is being written, and what it answers: its turn is no message before it has ended."""
+
+    id = fields.String(
+        required=True, data_key="jobId", metadata={"description": "To be followed at `/api/chat/jobs/{jobId}/events`."}
+    )
+    question = fields.String(
         required=True,
         allow_none=True,
+        metadata={"description": "`null` if nobody asked, or if the answer is a new one to a question that is there."},
+    )
+    parent_id = fields.String(
+        allow_none=True,
         metadata={
-            "description": "The job that is being answered in the session's default chat, to be followed at "
-            "`/api/chat/jobs/{jobId}/events`; null if there is none."
+            "description": "Where a branch begins: the message that the turn stands after, `null` at the beginning. "
+            "Missing where it goes on at the end."
         },
     )
+
+
+class SessionWithMessages(SessionView):
+    running_job = Record(
+        RunningJob,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The newest job that is being answered in the session's default chat."},
+    )
     messages = fields.List(Record(MessageView), required=True)
+
+
+def running_job_body(job: Job) -> dict[str, Any]:
+    """The fields of a `RunningJob`."""
+    is_new_answer = job.fork is not None and job.fork.keeps_question
+    body = {"id": job.id, "question": None if job.unasked or is_new_answer else job.message.content}
+    return body if job.fork is None else {**body, "parent_id": job.fork.parent_id}
 
 
 def session_body(session: Session) -> dict[str, Any]:

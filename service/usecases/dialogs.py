@@ -6,6 +6,7 @@ from uuid import uuid4
 from service.domain.accounts import Actor, Role
 from service.domain.dialogs import MAX_CHATS, MAX_SESSIONS, Chat, ChatKind, Dialog, DialogStatus, Message, Session
 from service.domain.errors import Forbidden, NotFound, RegistrationRequired, ValidationFailed
+from service.domain.jobs import Job
 from service.domain.tracks import Track
 from service.usecases import ports
 from service.usecases.owners import Owners, Party
@@ -97,7 +98,7 @@ class DialogService:
         """The newest messages of a chat, oldest first; the next page has those before them. Raises as `session`."""
         return self._dialogs.messages(self.chat(actor, chat_id), cursor, limit)
 
-    def running(self, session: Session) -> str | None:
+    def running(self, session: Session) -> Job | None:
         """The job that is being answered in the default chat of a session; the newest one if there are several."""
         return self._jobs.newest_open(session.account_id, session.id)
 

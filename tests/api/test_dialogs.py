@@ -193,11 +193,11 @@ def test_a_running_answer_is_found_again(user: Caller, container: Container) -> 
     session_id = new_session(user)["id"]
 
     def running() -> Any:
-        return user.get(f"{SESSIONS}/{session_id}").json["session"]["runningJobId"]
+        return user.get(f"{SESSIONS}/{session_id}").json["session"]["runningJob"]
 
     assert running() is None
     job_id = user.post("/api/chat", {"message": "hello", "sessionId": session_id}).json["jobId"]
-    assert running() == job_id
+    assert running() == {"jobId": job_id, "question": "hello"}
     (chat,) = user.get(f"{SESSIONS}/{session_id}/chats").json["chats"]
     assert chat["runningJobId"] == job_id
     job = user.get(f"/api/chat/jobs/{job_id}").json
@@ -216,7 +216,7 @@ def test_the_default_dialog_tells_the_newest_of_its_running_answers(user: Caller
     assert (job["sessionId"], job["chatId"]) == (None, None)
     (session,) = user.get(SESSIONS).json["sessions"]
     shown = user.get(f"{SESSIONS}/{session['id']}").json["session"]
-    assert shown["runningJobId"] == second
+    assert shown["runningJob"]["jobId"] == second
     for job_id in (first, second):
         container.run(job_id)
-    assert user.get(f"{SESSIONS}/{session['id']}").json["session"]["runningJobId"] is None
+    assert user.get(f"{SESSIONS}/{session['id']}").json["session"]["runningJob"] is None

@@ -56,6 +56,22 @@ def test_a_question_is_edited_answered_again_and_shown_as_it_was(
     assert platform[1]["parent_id"] == f"{job_id}:user"
 
 
+def test_a_running_branch_tells_where_it_begins_and_what_is_asked(
+    container: Container, user: Caller, job_id: str
+) -> None:
+    session_id = container.run._jobs.get(job_id).session_id or ""  # type: ignore[union-attr]
+
+    def running(reply: TestResponse) -> tuple[str, Any]:
+        found = user.get(f"/api/chat/sessions/{session_id}").json["session"]["runningJob"]
+        container.run(reply.json["jobId"])
+        return reply.json["jobId"], found
+
+    edited, at_the_beginning = running(user.post(f"/api/chat/messages/{job_id}:user/edit", {"message": "two"}))
+    assert at_the_beginning == {"jobId": edited, "question": "two", "parentId": None}
+    anew, after_the_question = running(user.post(f"/api/chat/messages/{edited}:assistant/regenerate", {}))
+    assert after_the_question == {"jobId": anew, "question": None, "parentId": f"{edited}:user"}
+
+
 def test_an_edit_is_a_question_like_any_other(
     container: Container, user: Caller, worker: Callable[[], None], job_id: str
 ) -> None:

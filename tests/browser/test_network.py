@@ -80,6 +80,7 @@ def test_an_answer_is_seen_being_written_in_another_browser(page: Page, browser:
         log_in(other, name)
         expect(other.get_by_test_id("stream")).to_contain_text("word0")
         expect(other.get_by_text("Asked in another window or device")).to_be_visible()
+        expect(other.get_by_test_id("turn")).to_contain_text("seen elsewhere")
         # It can be stopped there, but nothing else can be asked meanwhile.
         expect(other.get_by_role("button", name="Stop")).to_be_visible()
         stack.upstream.release("elsewhere")

@@ -29,7 +29,7 @@ ADDED = {
         "session.messageCount",
         "session.status",
         *OF_MESSAGES,
-        "session.runningJobId",
+        "session.runningJob",
     },
     f"POST {SEND}": {"unlimited"},
     f"GET {HISTORY}": {"nextCursor"},

@@ -138,8 +138,9 @@ describe('a turn', () => {
       'GET /api/chat/jobs/j9/events': () => events([2, 'chunk', { content: 'So' }], [3, 'error', { code: 'X', message: 'No' }]),
     })
     const turn = useTurn(async () => undefined)
-    await turn.run('s1', memoOfJob('j9', null))
+    await turn.run('s1', memoOfJob({ jobId: 'j9', question: 'why not?' }, null))
     expect([turn.state.value, turn.text.value, memoOf('s1')]).toEqual(['failed', 'So', null])
+    expect([turn.memo.value?.question, turn.memo.value?.after]).toEqual(['why not?', null])
     await turn.retry()
     expect(calls).toEqual(['GET /api/chat/jobs/j9/events'])
   })

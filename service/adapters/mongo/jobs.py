@@ -186,12 +186,12 @@ class MongoJobs:
         queued = {"_id": {"$in": list(job_ids)}, "status": JobStatus.QUEUED.value}
         self._jobs.update_many(queued, [{"$set": {"announced_at": "$$NOW"}}])
 
-    def newest_open(self, account_id: str, chat_id: str) -> str | None:
+    def newest_open(self, account_id: str, chat_id: str) -> Job | None:
         """See `ports.Jobs.newest_open`. Reads the open jobs of the account, of which there are few."""
         statuses = [status.value for status in OPEN_STATUSES]
         criteria = {"account_id": account_id, "status": {"$in": statuses}, "chat_id": chat_id}
-        row = self._jobs.find_one(criteria, {"_id": 1}, sort=[("created_at", -1), ("_id", -1)])
-        return None if row is None else str(row["_id"])
+        row = self._jobs.find_one(criteria, sort=[("created_at", -1), ("_id", -1)])
+        return None if row is None else to_job(row)
 
     def count_open(self, account_id: str, most: int) -> int:
         """See `ports.Jobs.count_open`."""

@@ -202,8 +202,8 @@ class Jobs(Protocol):
 
     def mark_announced(self, job_ids: Sequence[str]) -> None: ...
 
-    def newest_open(self, account_id: str, chat_id: str) -> str | None:
-        """The id of the job that was accepted last of those of a chat that are not final."""
+    def newest_open(self, account_id: str, chat_id: str) -> Job | None:
+        """The job that was accepted last of those of a chat that are not final."""
 
     def count_open(self, account_id: str, most: int) -> int:
         """How many jobs of this account are not final, counting no further than `most`."""

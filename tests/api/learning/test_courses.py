@@ -115,6 +115,19 @@ def test_the_welcome_is_the_first_thing_in_the_tracks_session(
     assert roles == ["assistant", "user", "assistant", "assistant"]
 
 
+def test_a_welcome_that_is_being_written_tells_nothing_that_nobody_said(
+    user: Caller, upstream: UpstreamControl, title: str
+) -> None:
+    upstream.rule(contains=title, answer=structured.dump({"message": "Welcome!", "plan": PLAN}), hold=title)
+    track_id = new_track(user, title)
+    job_id = ai(user, "welcome-message", {"Prefer": "respond-async"}, track_id=track_id).json["jobId"]
+    (session,) = user.get(f"/api/chat/sessions?trackId={track_id}").json["sessions"]
+    shown = user.get(f"/api/chat/sessions/{session['id']}").json["session"]
+    assert (shown["runningJob"], shown["messages"]) == ({"jobId": job_id, "question": None}, [])
+    upstream.release(title)
+    assert user.get(f"/api/chat/jobs/{job_id}?wait=20").json["status"] == "succeeded"
+
+
 def test_a_given_plan_is_stored_at_once_and_once(user: Caller, upstream: UpstreamControl, title: str) -> None:
     before, track_id = balance(user), new_track(user, title)
     bodies = [{"trackId": track_id, "plan": {**PLAN, "job_id": "x", "extra": 1}}, {"track_id": track_id, "plan": PLAN}]

@@ -5,6 +5,7 @@ import type { components } from './schema'
 
 export type Message = components['schemas']['MessageView']
 export type Session = components['schemas']['SessionView']
+export type RunningJob = components['schemas']['RunningJob']
 
 export interface Page {
   messages: Message[]
@@ -13,7 +14,7 @@ export interface Page {
 
 /** With the job that is being answered there, whoever asked. */
 export interface OpenPage extends Page {
-  runningJobId: string | null
+  runningJob: RunningJob | null
 }
 
 const PAGE_MESSAGES = 100
@@ -52,8 +53,8 @@ export async function pageOf(sessionId: string, cursor?: string): Promise<OpenPa
       params: { path: { sessionId }, query: { limit: PAGE_MESSAGES, ...(cursor ? { cursor } : {}) } },
     }),
   )
-  const { messages, runningJobId } = found.session
-  return { messages, runningJobId, nextCursor: found.nextCursor }
+  const { messages, runningJob } = found.session
+  return { messages, runningJob, nextCursor: found.nextCursor }
 }
 
 /** Shows the branch on which a message lies. */

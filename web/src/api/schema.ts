@@ -1809,7 +1809,7 @@ export interface paths {
         /**
          * Read a session
          * @description Its newest messages come oldest first; `nextCursor` leads to those before them. An answer that isn't there yet is
-         *     `runningJobId`.
+         *     `runningJob`.
          */
         get: operations["sessionsGet"];
         put?: never;
@@ -5019,6 +5019,14 @@ export interface components {
             nextCursor: string | null;
             results: components["schemas"]["FoundMessage"][];
         };
+        RunningJob: {
+            /** @description To be followed at `/api/chat/jobs/{jobId}/events`. */
+            jobId: string;
+            /** @description Where a branch begins: the message that the turn stands after, `null` at the beginning. Missing where it goes on at the end. */
+            parentId?: string | null;
+            /** @description `null` if nobody asked, or if the answer is a new one to a question that is there. */
+            question: string | null;
+        };
         SavedContext: {
             context: components["schemas"]["ContextItem"][];
         };
@@ -5080,8 +5088,8 @@ export interface components {
             lastMessage: string;
             messageCount: number;
             messages: components["schemas"]["MessageView"][];
-            /** @description The job that is being answered in the session's default chat, to be followed at `/api/chat/jobs/{jobId}/events`; null if there is none. */
-            runningJobId: string | null;
+            /** @description The newest job that is being answered in the session's default chat. */
+            runningJob: components["schemas"]["RunningJob"] | null;
             /** @enum {string} */
             status: "active" | "archived" | "completed";
             title: string;
@@ -6099,6 +6107,7 @@ export type SchemaRegenerate = components['schemas']['Regenerate'];
 export type SchemaRegenerateForm = components['schemas']['RegenerateForm'];
 export type SchemaRequestRow = components['schemas']['RequestRow'];
 export type SchemaResults = components['schemas']['Results'];
+export type SchemaRunningJob = components['schemas']['RunningJob'];
 export type SchemaSavedContext = components['schemas']['SavedContext'];
 export type SchemaSecretRotation = components['schemas']['SecretRotation'];
 export type SchemaSecretRotationForm = components['schemas']['SecretRotationForm'];
@@ -12267,7 +12276,7 @@ export interface operations {
                      *         "status": "active",
                      *         "createdAt": "2024-01-15T10:00:00Z",
                      *         "updatedAt": "2024-01-15T12:30:00Z",
-                     *         "runningJobId": null,
+                     *         "runningJob": null,
                      *         "messages": [
                      *           {
                      *             "id": "5b0e7d9c2f4a4c1e9a6d3f8b7c2e1d04:user",

@@ -1,7 +1,7 @@
 /** A session as it is shown: its messages, and the turn that is being written. */
 import { computed, ref, shallowRef } from 'vue'
 import { pageOf, select as selectBranch } from '@/api/chat'
-import type { Message } from '@/api/chat'
+import type { Message, RunningJob } from '@/api/chat'
 import { newKey } from '@/api/client'
 import { isApiError } from '@/api/errors'
 import type { ApiError } from '@/api/errors'
@@ -31,7 +31,7 @@ export function useConversation(onAnswer: () => void) {
   /** The question of the turn, where it isn't among the messages. */
   const question = computed(() => {
     const memo = turn.memo.value
-    return memo && (memo.kind === 'ask' || memo.kind === 'edit') ? memo.question : null
+    return memo?.question || null
   })
 
   async function guarded(work: () => Promise<void>): Promise<void> {
@@ -44,7 +44,7 @@ export function useConversation(onAnswer: () => void) {
     }
   }
 
-  let runningJobId: string | null = null
+  let runningJob: RunningJob | null = null
 
   async function load(): Promise<void> {
     const session = sessionId.value
@@ -53,7 +53,7 @@ export function useConversation(onAnswer: () => void) {
     if (session !== sessionId.value) return
     messages.value = page.messages
     earlier.value = page.nextCursor
-    runningJobId = page.runningJobId
+    runningJob = page.runningJob
   }
 
   /** Shows another session, or with null an empty one; goes on with an answer that was being written there. */
@@ -63,14 +63,14 @@ export function useConversation(onAnswer: () => void) {
     messages.value = []
     earlier.value = null
     error.value = null
-    runningJobId = null
+    runningJob = null
     if (session === null) return
     loading.value = true
     await guarded(load)
     if (session !== sessionId.value) return
     loading.value = false
     if (error.value) return
-    const memo = memoOf(session) ?? (runningJobId && memoOfJob(runningJobId, messages.value.at(-1)?.id ?? null))
+    const memo = memoOf(session) ?? (runningJob && memoOfJob(runningJob, messages.value.at(-1)?.id ?? null))
     if (memo) await turn.run(session, memo)
   }
 

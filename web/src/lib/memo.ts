@@ -1,3 +1,5 @@
+import type { components } from '@/api/schema'
+
 /**
  * What this browser remembers of a question whose answer it hasn't seen the end of, one per session: enough to send the
  * question again under the same key if it is not known whether it arrived, and to go on with the answer after a reload.
@@ -5,7 +7,7 @@
 export interface Memo {
   /** The idempotency key: the server takes the question once, however often it is sent. */
   key: string
-  /** `elsewhere`: asked in another browser, so that only its job is known here. */
+  /** `elsewhere`: asked in another browser, so that it can't be asked again here. */
   kind: 'ask' | 'edit' | 'regenerate' | 'elsewhere'
   /** Of `edit` and `regenerate`. */
   messageId: string | null
@@ -17,9 +19,10 @@ export interface Memo {
   jobId: string | null
 }
 
-/** Of a job that the server says is being answered. */
-export function memoOfJob(jobId: string, after: string | null): Memo {
-  return { key: '', kind: 'elsewhere', messageId: null, question: '', assistant: '', after, jobId }
+/** Of a job that the server says is being answered; `last` is the newest message there is. */
+export function memoOfJob({ jobId, question, parentId }: components['schemas']['RunningJob'], last: string | null): Memo {
+  const after = parentId === undefined ? last : parentId
+  return { key: '', kind: 'elsewhere', messageId: null, question: question ?? '', assistant: '', after, jobId }
 }
 
 const PREFIX = 'talkmeter.job.'

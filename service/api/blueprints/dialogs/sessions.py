@@ -15,6 +15,7 @@ from service.api.dialogs import (
     SessionView,
     SessionWithMessages,
     message_bodies,
+    running_job_body,
     session_body,
     speaks_french,
 )
@@ -63,7 +64,7 @@ class OneSession(Output):
 
 
 class WholeSession(Output):
-    EXAMPLE = {"session": {**EXAMPLE_SESSION, "runningJobId": None, "messages": [EXAMPLE_MESSAGE]}, "nextCursor": None}
+    EXAMPLE = {"session": {**EXAMPLE_SESSION, "runningJob": None, "messages": [EXAMPLE_MESSAGE]}, "nextCursor": None}
 
     session = Record(SessionWithMessages, required=True)
     next_cursor = NextCursor()
@@ -153,16 +154,16 @@ def get(query: dict[str, Any], *, actor: Actor, session_id: str) -> dict[str, An
     """Read a session
 
     Its newest messages come oldest first; `nextCursor` leads to those before them. An answer that isn't there yet is
-    `runningJobId`.
+    `runningJob`.
     """
     session = services().dialogs.session(actor, session_id)
     # Before the messages: one that ends in between is seen twice rather than never.
-    running_job_id = services().dialogs.running(session)
+    running = services().dialogs.running(session)
     page = services().dialogs.messages(actor, session_id, query["cursor"], query["limit"])
     return {
         "session": {
             **session_body(session),
-            "running_job_id": running_job_id,
+            "running_job": None if running is None else running_job_body(running),
             "messages": message_bodies(page.items),
         },
         "next_cursor": page.next_cursor,
