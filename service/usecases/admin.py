@@ -3,8 +3,9 @@
 `support` may read everything here and change nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from service.domain.accounts import Account, Actor, Role
@@ -24,6 +25,9 @@ from service.usecases.replays import Deposits
 MESSAGES_PER_DIALOG = 200
 # How far one may page through the accounts: the deeper the page, the more is skipped. Search narrows it down.
 LIST_ROWS = 10_000
+
+# Gives at most so many entries after a cursor.
+LedgerReader = Callable[[str | None, int], ports.Page[ports.LedgerEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +159,11 @@ class AdminService:
         with self._auditor.change(actor, "account.plan", user_id, plan=plan):
             return _found(self._accounts.set_plan(user_id, plan))
 
-    def ledger(
-        self, actor: Actor, user_id: str, cursor: str | None, limit: int, unit: Unit = Unit.TOKENS
-    ) -> ports.Page[ports.LedgerEntry]:
+    def ledger(self, actor: Actor, user_id: str, unit: Unit = Unit.TOKENS) -> LedgerReader:
+        """The account's ledger, to be read in as many pages as it takes: one look in the audit trail."""
         self.user(actor, user_id)
         self._auditor.record(actor, "ledger.read", user_id)
-        return self._money.ledger_of(user_id, unit, cursor, limit)
+        return partial(self._money.ledger_of, user_id, unit)
 
     def dialogs(self, actor: Actor, user_id: str, cursor: str | None, limit: int) -> ports.Page[Dialog]:
         """The account's dialogs, newest first, each with its newest messages."""

@@ -89,6 +89,12 @@ def test_a_ledger_as_csv_has_every_page(user: Caller, admin: Caller) -> None:
     assert [line["reason"] for line in lines[:120]] == [f"number {number}" for number in range(120)][::-1]
     assert sum(int(line["amount"]) for line in lines) == 100_120
 
+    seen = rows(admin.get(f"/api/admin/user/{user.id}/ledger", headers=CSV).text)
+    assert [line["id"] for line in seen] == [line["id"] for line in lines]
+    trail = admin.get(f"/api/admin/audit?subjectId={user.id}").json["audit"]
+    # The file is one look, however many pages it has.
+    assert [line["action"] for line in trail[:2]] == ["ledger.read", "balance.adjust"]
+
 
 @pytest.mark.parametrize(
     "reason",

@@ -37,7 +37,7 @@ DEEDS: dict[str, Deed] = {
     "users": Deed(lambda admin, actor, user, job: admin.users(actor, UserQuery()), needs_somebody=False),
     "user": Deed(lambda admin, actor, user, job: admin.user(actor, user)),
     "card": Deed(lambda admin, actor, user, job: admin.card(actor, user)),
-    "ledger": Deed(lambda admin, actor, user, job: admin.ledger(actor, user, None, 10), "ledger.read"),
+    "ledger": Deed(lambda admin, actor, user, job: admin.ledger(actor, user)(None, 10), "ledger.read"),
     "dialogs": Deed(lambda admin, actor, user, job: admin.dialogs(actor, user, None, 10), "dialogs.read"),
     "jobs": Deed(lambda admin, actor, user, job: admin.jobs(actor, JobQuery()), needs_somebody=False),
     "overview": Deed(lambda admin, actor, user, job: admin.overview(actor), needs_somebody=False),

@@ -120,7 +120,7 @@ def use_admin(container: Container, anna: Actor) -> None:
     container.contexts.get(ROOT, user_id)
     admin.dialogs(ROOT, user_id, None, A_PAGE)
     admin.dialogs(ROOT, user_id, cursors.encode(datetime.now(UTC), "x"), A_PAGE)
-    pages(lambda cursor: admin.ledger(ROOT, user_id, cursor, A_PAGE))
+    pages(lambda cursor: admin.ledger(ROOT, user_id)(cursor, A_PAGE))
     pages(lambda cursor: admin.audit_trail(ROOT, None, cursor, A_PAGE))
     pages(lambda cursor: admin.audit_trail(ROOT, user_id, cursor, A_PAGE))
     admin.overview(ROOT)

@@ -80,8 +80,5 @@ def adjust_credits(given: dict[str, Any], *, actor: Actor, user_id: str) -> dict
 @blueprint.alt_response(200, schema={"type": "string"}, content_type=CSV, example=CSV_EXAMPLE, success=True)
 def ledger(query: dict[str, Any], *, actor: Actor, user_id: str) -> dict[str, Any] | Response:
     """List the ledger of an account"""
-
-    def page(cursor: str | None, limit: int) -> Any:
-        return services().admin.ledger(actor, user_id, cursor, limit, Unit(query["unit"]))
-
+    page = services().admin.ledger(actor, user_id, Unit(query["unit"]))
     return as_csv(page) if wants_csv() else ledger_body(page(query["cursor"], query["limit"]))
