@@ -107,6 +107,27 @@ def test_submit_with_a_frozen_redis_is_accepted_within_a_second(broken: StackUnd
     assert person.final(job_id)["status"] == "succeeded"
 
 
+def test_a_full_redis_loses_nothing_and_workers_hear_again_when_it_has_room(broken: StackUnderTest) -> None:
+    """It answers, and refuses every write: no ring, no piece of a stream, no lock."""
+    broken.upstream.rule(contains="while it fills", hold="gate", answer="all of it", usage=USAGE)
+    person = broken.register()
+    running = [person.submit(f"while it fills {n}", stream=True) for n in range(3)]
+    broken.upstream.wait_for_calls(len(running), contains="while it fills")
+    broken.redis_client.config_set("maxmemory", 1)
+    try:
+        broken.upstream.release("gate")
+        ended = [person.final(job_id) for job_id in running]
+        assert {(job["status"], job["message"]) for job in ended} == {("succeeded", "all of it")}
+        started = time.monotonic()
+        queued = [person.submit(f"nobody can ring {n}") for n in range(3)]
+        assert time.monotonic() - started < 3
+        assert {person.job(job_id)["status"] for job_id in queued} == {"queued"}
+    finally:
+        broken.redis_client.config_set("maxmemory", 0)
+
+    assert {person.final(job_id)["status"] for job_id in queued} == {"succeeded"}
+
+
 @pytest.mark.parametrize("harm", ["kill", "pause"])
 def test_submit_without_the_database_is_refused_within_five_seconds(broken: StackUnderTest, harm: str) -> None:
     person = broken.register()
