@@ -28,6 +28,8 @@ WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 # Longer than what each part takes to finish what it is doing (gunicorn: graceful_timeout).
 SERVICE_STOP_SECONDS = 40
 STORE_STOP_SECONDS = 20
+# Between two words of the stand-in: one sees an answer being written, and can stop it.
+STAND_IN_CHUNK_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Plan:
     def _stand_in(self) -> list[Part]:
         if self.upstream_port is None:
             return []
-        command = upstream_command(self.upstream_port, self.run_dir / "upstream-journal.jsonl")
+        journal = self.run_dir / "upstream-journal.jsonl"
+        command = upstream_command(self.upstream_port, journal, STAND_IN_CHUNK_SECONDS)
         return [Part("upstream", "standin", command, STORE_STOP_SECONDS)]
 
     def _service(self) -> list[Part]:

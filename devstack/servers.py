@@ -93,10 +93,10 @@ def redis_command(directory: Path, port: int) -> list[str]:
     return [*command, "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", ""]
 
 
-def upstream_command(port: int, journal: Path | None = None) -> list[str]:
+def upstream_command(port: int, journal: Path, chunk_delay_seconds: float = 0.0) -> list[str]:
     """How the model stand-in is started."""
     command = [sys.executable, "-m", "devstack.upstream", "--host", LOOPBACK, "--port", str(port)]
-    return [*command, "--journal", str(journal)] if journal else command
+    return [*command, "--journal", str(journal), "--chunk-delay", str(chunk_delay_seconds)]
 
 
 def ensure_replica_set(port: int, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:

@@ -49,9 +49,9 @@ class BrokenOffError(Exception):
 class Upstream:
     """The routes, and what they share: the rules and the journal."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, chunk_delay_seconds: float = 0.0) -> None:
         self.journal = journal
-        self.rules = RuleBook()
+        self.rules = RuleBook(Rule(chunk_delay_seconds=chunk_delay_seconds))
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_guard])
@@ -292,9 +292,12 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--journal", type=Path)
+    parser.add_argument(
+        "--chunk-delay", type=float, default=0.0, help="seconds between the pieces of an answer that no rule decides"
+    )
     options = parser.parse_args()
     web.run_app(
-        Upstream(Journal(options.journal)).application(),
+        Upstream(Journal(options.journal), options.chunk_delay).application(),
         host=options.host,
         port=options.port,
         # A caller that hangs up ends its call here too, as it does at OpenAI.

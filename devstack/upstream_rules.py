@@ -95,9 +95,13 @@ class Rule:
 
 
 class RuleBook:
-    """The rules in force and the gates at which calls are held. One event loop only."""
+    """The rules in force, what happens to a call that none of them matches, and the gates at which calls are held.
 
-    def __init__(self) -> None:
+    One event loop only.
+    """
+
+    def __init__(self, default: Rule) -> None:
+        self._default = default
         self._rules: list[Rule] = []
         self._gates: dict[str, Gate] = {}
         self._stalled = Gate()
@@ -124,7 +128,7 @@ class RuleBook:
                 if rule.times is not None:
                     rule.times -= 1
                 return place, rule
-        return None, Rule()
+        return None, self._default
 
     def match_path(self, path: str) -> tuple[int | None, Rule]:
         """The same for a call of another route, which says nothing but its path."""
