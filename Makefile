@@ -34,9 +34,10 @@ help: ## List the targets
 run: setup ## Serve http://localhost:8000 with every part it needs, until Ctrl-C
 	@exec $(BIN)/python -m devstack.run --stop-with-parent
 
+# Handed out one by one: the long tests stand side by side.
 .PHONY: test
 test: lint ## Run every check that a change must pass
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --maxschedchunk 1 $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types and the direction of imports
