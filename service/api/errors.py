@@ -124,7 +124,7 @@ def install(app: Flask, outages: tuple[type[Exception], ...]) -> None:
     """Answer every failure in our shape. Call it after the extensions that bring handlers of their own."""
     app.register_error_handler(ServiceError, respond)
     app.register_error_handler(JobFailed, _job_failed)
-    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(HTTPException, http)
     app.register_error_handler(Exception, _unexpected)
     for outage in outages:
         app.register_error_handler(outage, _outage)
@@ -201,7 +201,7 @@ def _unexpected(error: Exception) -> Response:
     return respond(InternalError())
 
 
-def _http(error: HTTPException) -> Response:
+def http(error: HTTPException) -> Response:
     """What Flask and Werkzeug refuse by themselves, said in our words but with their headers."""
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -1,14 +1,17 @@
 """The web UI: built from `web/` into `static/ui` and served at `/`, with strict headers and from local files only.
 
 A path of the UI's own router is answered with its one page, whatever the rest of it says; every other path stays the
-API's, with the API's 404. Where the UI is not built (tests of the API need no Node) `/` leads to the API reference.
+API's, with the API's 404, which a person at an address that is none gets as a page. Where the UI is not built (tests
+of the API need no Node) `/` leads to the API reference.
 """
 
 from pathlib import Path
 
 from flask import Flask, Response, redirect, request, send_from_directory
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound as NoRoute
 
+from service.api import errors
 from service.api.auth import public
 from service.domain.errors import NotFound
 
@@ -66,6 +69,16 @@ def install(app: Flask, built: Path = BUILT) -> None:
     def icon() -> Response:
         return _file(built, _ICON, _ASK_EACH_TIME)
 
+    def missing(error: NoRoute) -> Response:
+        refusal = errors.http(error)
+        # Only who goes there by the browser's address bar names HTML; programs and scripts take anything, or JSON.
+        if "text/html" not in request.accept_mimetypes.values() or not (built / INDEX).is_file():
+            return refusal
+        response = page()
+        response.status_code = refusal.status_code
+        return response
+
+    app.register_error_handler(NoRoute, missing)
     app.add_url_rule("/", "ui_front_page", front_page)
     app.add_url_rule("/assets/<path:filename>", "ui_asset", asset)
     app.add_url_rule(f"/{_ICON}", "ui_icon", icon)

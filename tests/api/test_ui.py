@@ -58,6 +58,18 @@ def test_any_other_path_is_an_error_of_the_api(container: Container, built: Path
     assert (reply.status_code, reply.json["code"]) == (404, "NOT_FOUND")
 
 
+def test_a_person_at_an_address_that_is_none_gets_a_page(container: Container, built: Path, tmp_path: Path) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path in ("/chatter", "/api/nothing"):
+        reply = client_of(container, built).get(path, headers=browser)
+        assert (reply.status_code, reply.data, reply.mimetype) == (404, INDEX, "text/html")
+        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+        unbuilt = client_of(container, tmp_path / "nothing").get(path, headers=browser)
+        assert (unbuilt.status_code, unbuilt.json["code"]) == (404, "NOT_FOUND")
+    posted = client_of(container, built).post("/chatter", headers={"Accept": "*/*"})
+    assert (posted.status_code, posted.json["code"]) == (404, "NOT_FOUND")
+
+
 def test_assets_never_change(container: Container, built: Path) -> None:
     reply = client_of(container, built).get("/assets/index-abc123.js")
     assert (reply.status_code, reply.data, reply.mimetype) == (200, SCRIPT, "text/javascript")

@@ -172,3 +172,11 @@ def test_keys_webhooks_and_bots_are_looked_after(page: Page, stack: Stack) -> No
     page.goto("/account")
     page.get_by_role("button", name="Get a code").click()
     expect(page.get_by_test_id("secret")).to_be_visible()
+
+
+def test_an_address_that_is_not_there_is_said_to_be_none(page: Page) -> None:
+    for path in ("/nothing", "/chat/one/two"):
+        page.goto(path)
+        expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    page.get_by_role("main").get_by_role("link").click()
+    expect(page).to_have_url(re.compile("/login"))

@@ -55,17 +55,18 @@ export const routes: RouteRecordRaw[] = [
     meta: { title: 'app.webhooks' },
   },
   adminRoute,
-  {
-    path: '/:rest(.*)*',
-    name: 'forbidden',
-    component: () => import('./pages/ForbiddenPage.vue'),
-    meta: { title: 'app.forbidden' },
-  },
+  // The first of the two that any address matches; the second is gone to by its name.
   {
     path: '/:rest(.*)*',
     name: 'missing',
     component: () => import('./pages/MissingPage.vue'),
     meta: { title: 'app.notFound', open: true },
+  },
+  {
+    path: '/:rest(.*)*',
+    name: 'forbidden',
+    component: () => import('./pages/ForbiddenPage.vue'),
+    meta: { title: 'app.forbidden' },
   },
 ]
 

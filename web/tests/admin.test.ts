@@ -45,6 +45,16 @@ describe('the way to the panel', () => {
     expect([ui.currentRoute.value.name, ui.currentRoute.value.path]).toEqual([page, '/admin/users'])
   })
 
+  it.each(['/nothing', '/chat/one/two', '/admin/nothing'])('ends at the page that is missing: %s', async (path) => {
+    for (const role of ['admin', null]) {
+      if (role === null) localStorage.clear()
+      else be(role)
+      const ui = createUiRouter()
+      await ui.push(path)
+      expect([ui.currentRoute.value.name, ui.currentRoute.value.path]).toEqual(['missing', path])
+    }
+  })
+
   it('leads over the login for who is not logged in', async () => {
     localStorage.clear()
     const ui = createUiRouter()
