@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from service.settings import Settings
+from tests.scripts import make_secrets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -30,12 +31,6 @@ def tool(name: str, *arguments: str) -> None:
         pytest.skip(f"NOT CHECKED, because {name} is not installed: make setup")
     done = subprocess.run([program, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def make_secrets(directory: Path, **variables: str) -> str:
-    command = ["sh", str(REPOSITORY / "deploy" / "make-secrets.sh"), str(directory)]
-    environment = {"PATH": "/usr/bin:/bin", **variables}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_dockerfile_is_right():

@@ -1,8 +1,5 @@
 """A backup taken while people ask and pay, restored into a fresh server, and the service started on it."""
 
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,33 +8,17 @@ import bson
 import pytest
 from pymongo.database import Database
 
-from devstack.parts import REPOSITORY
 from devstack.stack import Stack
 from service.adapters.mongo import backup
 from tests.core.checker import OPEN, check_money
+from tests.scripts import run_script
 from tests.stack.chaos import Asked, Chaos
 from tests.stack.paying_chaos import PayingChaos
 from tests.stack.stack import Person, StackUnderTest, eventually
 
-SCRIPT = REPOSITORY / "deploy"
 # What the second installation must not take from the first.
 ITS_OWN = ("mongodb_uri", "redis_url", "openai_base_url", "crash_file", "prometheus_multiproc_dir")
 HELD = 6
-
-
-def run_script(name: str, environment: dict[str, Any], argument: Path) -> str:
-    """One of the scripts, with the service's commands run from here instead of in a container."""
-    variables = {key.upper(): str(value) for key, value in environment.items()}
-    command = [str(SCRIPT / name), str(argument)]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **variables, "CLI": f"{sys.executable} -m service.cli"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.splitlines()[-1]
 
 
 class Restored(Stack):

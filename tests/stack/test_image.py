@@ -1,7 +1,6 @@
 """The image, run as docker-compose.yml runs it: `make image-check IMAGE=…`, where Docker or Podman is."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from devstack.parts import REPOSITORY
 from devstack.servers import MongoServer, RedisServer, UpstreamServer
+from tests.scripts import make_secrets
 from tests.stack.containers import Container, engine
 from tests.stack.stack import Person, eventually
 
@@ -25,11 +24,7 @@ Containers = dict[str, Container]
 def secrets(tmp_path_factory: pytest.TempPathFactory, mongo: MongoServer, redis: RedisServer) -> Path:
     """Those of the script, but with the addresses of this machine's servers, which know no password."""
     directory = tmp_path_factory.mktemp("secrets")
-    subprocess.run(
-        ["sh", str(REPOSITORY / "deploy" / "make-secrets.sh"), str(directory)],
-        env={"PATH": os.environ["PATH"], "OPENAI_API_KEY": "sk-of-the-stand-in"},
-        check=True,
-    )
+    make_secrets(directory, OPENAI_API_KEY="sk-of-the-stand-in")
     for name, value in {"mongodb_uri": mongo.uri, "redis_url": redis.uri}.items():
         (directory / name).chmod(0o644)
         (directory / name).write_text(value, encoding="utf-8")
