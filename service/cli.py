@@ -36,7 +36,9 @@ def prepare(settings: Settings) -> None:
 
 def take_backup(settings: Settings) -> None:
     with backup.connect(settings.mongodb_uri.get_secret_value()) as client:
-        log.info("backup done", documents=backup.dump(client, sys.stdout.buffer))
+        documents = backup.dump(client, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+    log.info("backup done", documents=documents)
 
 
 def check_backup(_settings: Settings) -> None:
@@ -74,7 +76,7 @@ def main() -> int:
     logs.configure(settings.log_level, "cli", sys.stderr if command == "backup" else sys.stdout)
     try:
         RUN[command](settings)
-    except backup.BackupError as error:
+    except (backup.BackupError, OSError) as error:
         log.error("failed", command=command, reason=str(error))
         return 1
     return 0

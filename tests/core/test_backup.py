@@ -1,7 +1,9 @@
 """Backups as streams: what goes in comes out, and what is damaged is refused."""
 
+import contextlib
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -9,6 +11,7 @@ import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from devstack.servers import MongoServer
 from service.adapters.mongo import backup
@@ -40,6 +43,12 @@ def taken(client: MongoClient) -> bytes:
     out = io.BytesIO()
     backup.dump(client, out)
     return out.getvalue()
+
+
+def unpacked(packed: bytes) -> bytes | None:
+    with contextlib.suppress(OSError, EOFError, zlib.error):
+        return gzip.decompress(packed)
+    return None
 
 
 def test_what_is_restored_is_what_was_there(source: MongoClient, target: MongoClient) -> None:
@@ -91,6 +100,52 @@ def test_a_backup_that_is_cut_off_is_refused(source: MongoClient, target: MongoC
         backup.check(io.BytesIO(stream))
     with pytest.raises(BackupError, match="cut off"):
         backup.restore(target, io.BytesIO(stream))
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x10, 0xFF])
+def test_a_backup_in_which_a_byte_is_wrong_is_refused_wherever_that_is(source: MongoClient, flip: int) -> None:
+    frames = list(bson.decode_iter(gzip.decompress(taken(source)), bson.CodecOptions(RawBSONDocument)))
+    some = {"collection": "empty", "documents": [{"_id": n, "text": "one of a few"} for n in range(9)]}
+    ended = {"end": {"empty": 9}}
+    content = b"".join([*(frame.raw for frame in frames[:2]), bson.encode(some), bson.encode(ended)])
+    small = gzip.compress(content)
+    assert backup.check(io.BytesIO(small)) == {"empty": 9}
+    damaged = [small[:place] + bytes([byte ^ flip]) + small[place + 1 :] for place, byte in enumerate(small)]
+    # Some bits of the head and of the filling say nothing.
+    matter = [each for each in damaged if unpacked(each) != content]
+    assert len(matter) > 0.9 * len(small)
+    for each in matter:
+        with pytest.raises(BackupError):
+            backup.check(io.BytesIO(each))
+
+
+def test_what_expired_since_is_counted_before_the_server_may_forget_it(source: MongoClient, mongo: MongoServer) -> None:
+    """That begins with the index that says when: a big database's others take long after it."""
+    commands: list[str] = []
+
+    class Listener(CommandListener):
+        def started(self, event: CommandStartedEvent) -> None:
+            commands.append(event.command_name)
+
+        def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+        def failed(self, event: CommandFailedEvent) -> None: ...
+
+    with MongoClient(mongo.uri_of("backup_target"), event_listeners=[Listener()]) as client:
+        try:
+            backup.restore(client, io.BytesIO(taken(source)))
+        finally:
+            client.drop_database("backup_target")
+    counts = [place for place, name in enumerate(commands) if name == "aggregate"]
+    indexes = [place for place, name in enumerate(commands) if name == "createIndexes"]
+    assert (len(counts), len(indexes)) == (2, 2)
+    assert max(counts) < min(indexes)
+
+
+@pytest.mark.parametrize("uri", ["mongodb://", "mongodb://127.0.0.1/?replicaSet=rs0", "http://127.0.0.1/talkmeter"])
+def test_an_address_that_names_no_database_is_told(uri: str) -> None:
+    with pytest.raises(BackupError, match="MongoDB: "):
+        backup.connect(uri)
 
 
 def test_a_backup_without_its_end_is_refused(source: MongoClient) -> None:

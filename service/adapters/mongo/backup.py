@@ -11,6 +11,7 @@ that takes longer fails. The stream is gzip of BSON documents:
 """
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, cast
@@ -39,8 +40,16 @@ class BackupError(Exception):
 
 
 def connect(uri: str) -> MongoClient[Frame]:
-    """A connection without the service's time limits: a backup reads for minutes."""
-    return MongoClient(uri, appname="talkmeter-backup", serverSelectionTimeoutMS=10_000)
+    """A connection without the service's time limits: a backup reads for minutes.
+
+    Raises BackupError for an address that is none, or names no database.
+    """
+    try:
+        client: MongoClient[Frame] = MongoClient(uri, appname="talkmeter-backup", serverSelectionTimeoutMS=10_000)
+        client.get_default_database()
+    except PyMongoError as error:
+        raise BackupError(_reason(error)) from error
+    return client
 
 
 def dump(client: MongoClient[Frame], out: BinaryIO) -> Counts:
@@ -71,6 +80,8 @@ def check(source: BinaryIO) -> Counts:
         if "indexes" in frame:
             counts[frame["collection"]] = 0
         elif "documents" in frame:
+            if frame["collection"] not in counts:
+                raise BackupError("The backup is damaged: it holds documents of a collection that it doesn't name")
             counts[frame["collection"]] += len(frame["documents"])
         elif "end" in frame and frame["end"] != counts:
             raise BackupError(f"The backup says that it holds {frame['end']}, and holds {counts}")
@@ -78,7 +89,7 @@ def check(source: BinaryIO) -> Counts:
 
 
 def restore(client: MongoClient[Frame], source: BinaryIO) -> Counts:
-    """Write a backup into the URI's database, which must be empty; how many documents each collection has then.
+    """Write a backup into the URI's database, which must be empty; how many documents of each collection.
 
     Raises BackupError; then what is there is not to be used, and the database is to be dropped.
     """
@@ -98,14 +109,14 @@ def restore(client: MongoClient[Frame], source: BinaryIO) -> Counts:
                 database[frame["collection"]].insert_many(frame["documents"], ordered=False)
             elif "end" in frame:
                 expected = frame["end"]
-        # Last, because that is faster, and none is missing of a restored database that counts right.
+        counts = {name: database[name].count_documents({}) for name in indexes}
+        if counts != expected:
+            raise BackupError(f"{counts} documents are there after restoring, {expected} were kept")
+        # After the count: as soon as they are there the server forgets what has expired since the backup.
         for name, wanted in indexes.items():
             database.command("createIndexes", name, indexes=wanted)
-        counts = {name: database[name].count_documents({}) for name in indexes}
     except PyMongoError as error:
         raise BackupError(_reason(error)) from error
-    if counts != expected:
-        raise BackupError(f"{counts} documents are there after restoring, {expected} were kept")
     return counts
 
 
@@ -147,11 +158,13 @@ def _frames(source: BinaryIO) -> Iterator[Frame]:
         with gzip.GzipFile(fileobj=source, mode="rb") as stream:
             for number, raw in enumerate(bson.decode_file_iter(cast(BinaryIO, stream), _RAW)):
                 frame = _decoded(raw)
+                if not _is_sound(frame):
+                    raise BackupError("The backup is damaged: a part of it is none of ours")
                 if number == 0 and (frame.get("format"), frame.get("version")) != (FORMAT, VERSION):
                     raise BackupError("This is no backup of ours, or of a newer version")
                 ended = "end" in frame
                 yield frame
-    except (OSError, EOFError, bson.errors.BSONError) as error:
+    except (OSError, EOFError, zlib.error, bson.errors.BSONError) as error:
         raise BackupError(f"The backup is damaged or cut off: {error}") from error
     if not ended:
         raise BackupError("The backup is cut off")
@@ -159,9 +172,17 @@ def _frames(source: BinaryIO) -> Iterator[Frame]:
 
 def _decoded(raw: RawBSONDocument) -> Frame:
     """The frame, with its documents left as the bytes that they are."""
-    if "documents" in raw:
-        return {"collection": raw["collection"], "documents": list(raw["documents"])}
-    return bson.decode(raw.raw)
+    return dict(raw) if "documents" in raw else bson.decode(raw.raw)
+
+
+def _is_sound(frame: Frame) -> bool:
+    """Whether it is one of the four. A wrong byte is noticed by gzip at the very end alone, when all has been read."""
+    match frame:
+        case {"collection": str(), "documents": list(documents)}:
+            return all(isinstance(each, RawBSONDocument) for each in documents)
+        case {"collection": str(), "options": dict(), "indexes": list()} | {"end": dict()} | {"format": _}:
+            return True
+    return False
 
 
 def _reason(error: PyMongoError) -> str:
