@@ -5,6 +5,7 @@ API's, with the API's 404, which a person at an address that is none gets as a p
 of the API need no Node) `/` leads to the API reference.
 """
 
+from http import HTTPStatus
 from pathlib import Path
 
 from flask import Flask, Response, redirect, request, send_from_directory
@@ -19,6 +20,8 @@ BUILT = Path(__file__).parent / "static" / "ui"
 INDEX = "index.html"
 # The first steps of the paths in `web/src/router.ts`; a test compares them.
 PAGES = ("login", "register", "chat", "balance", "usage", "account", "keys", "webhooks", "admin")
+# Below these an error is always the API's.
+_OF_PROGRAMS = ("/api/", "/v1/", "/ws/")
 _ICON = "favicon.svg"
 # A model's answer is shown on these pages: nothing runs, styles or loads here but our own files.
 _POLICY = "; ".join(
@@ -71,11 +74,10 @@ def install(app: Flask, built: Path = BUILT) -> None:
 
     def missing(error: NoRoute) -> Response:
         refusal = errors.http(error)
-        # Only who goes there by the browser's address bar names HTML; programs and scripts take anything, or JSON.
-        if "text/html" not in request.accept_mimetypes.values() or not (built / INDEX).is_file():
+        if not _is_visit() or not (built / INDEX).is_file():
             return refusal
         response = page()
-        response.status_code = refusal.status_code
+        response.status_code = HTTPStatus.NOT_FOUND
         return response
 
     app.register_error_handler(NoRoute, missing)
@@ -85,6 +87,12 @@ def install(app: Flask, built: Path = BUILT) -> None:
     for first in PAGES:
         app.add_url_rule(f"/{first}", "ui_page", page)
         app.add_url_rule(f"/{first}/<path:rest>", "ui_page", page)
+
+
+def _is_visit() -> bool:
+    """Whether a browser goes there to show what it gets. Who accepts HTML may still be a program: some name it too."""
+    of_programs = request.path.startswith(_OF_PROGRAMS)
+    return request.method in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Mode") == "navigate" and not of_programs
 
 
 def _file(directory: Path, name: str, caching: str) -> Response:

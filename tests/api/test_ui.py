@@ -19,6 +19,8 @@ from service.usecases.webhook_messages import PLACEHOLDERS
 INDEX = b"<!doctype html><title>UI</title>"
 SCRIPT = b"export const answer = 42"
 GZIPPED = {"Accept-Encoding": "gzip"}
+# What a browser sends when somebody goes to an address.
+VISIT = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 
 
 @pytest.fixture
@@ -59,15 +61,33 @@ def test_any_other_path_is_an_error_of_the_api(container: Container, built: Path
 
 
 def test_a_person_at_an_address_that_is_none_gets_a_page(container: Container, built: Path, tmp_path: Path) -> None:
-    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-    for path in ("/chatter", "/api/nothing"):
-        reply = client_of(container, built).get(path, headers=browser)
-        assert (reply.status_code, reply.data, reply.mimetype) == (404, INDEX, "text/html")
-        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
-        unbuilt = client_of(container, tmp_path / "nothing").get(path, headers=browser)
-        assert (unbuilt.status_code, unbuilt.json["code"]) == (404, "NOT_FOUND")
-    posted = client_of(container, built).post("/chatter", headers={"Accept": "*/*"})
-    assert (posted.status_code, posted.json["code"]) == (404, "NOT_FOUND")
+    reply = client_of(container, built).get("/chatter", headers=VISIT)
+    assert (reply.status_code, reply.data, reply.mimetype) == (404, INDEX, "text/html")
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+    unbuilt = client_of(container, tmp_path / "nothing").get("/chatter", headers=VISIT)
+    assert (unbuilt.status_code, unbuilt.json["code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/api/nothing", VISIT),
+        ("POST", "/chatter", VISIT),
+        # As Java's own client says of itself.
+        ("GET", "/chatter", {"Accept": "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}),
+    ],
+)
+def test_a_program_is_told_what_the_api_tells(
+    container: Container, built: Path, method: str, path: str, headers: dict[str, str]
+) -> None:
+    reply = client_of(container, built).open(path, method=method, headers=headers)
+    assert (reply.status_code, reply.json["code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/api/bot/key/askk", "/api/telegram"])
+def test_each_profile_keeps_its_own_shape(client: FlaskClient, path: str) -> None:
+    plain, visited = client.post(path), client.get(path, headers=VISIT)
+    assert plain.mimetype == visited.mimetype == "application/json"
 
 
 def test_assets_never_change(container: Container, built: Path) -> None:
