@@ -7,6 +7,13 @@ export function json(body: unknown, status = 200): Response {
   return new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json' } })
 }
 
+/** As the server refuses a token, which is not the only 401 there is. */
+export function tokenRefused(code = 'TOKEN_EXPIRED'): Response {
+  const response = json({ code }, 401)
+  response.headers.set('WWW-Authenticate', 'Bearer')
+  return response
+}
+
 /** Replaces `fetch`; the calls that were made, as "METHOD /path", are what comes back. */
 export function serve(routes: Record<string, Answer>): { calls: string[]; requests: Request[] } {
   const calls: string[] = []

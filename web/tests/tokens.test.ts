@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { REPLY, json, logIn, serve } from './support'
+import { REPLY, json, logIn, serve, tokenRefused } from './support'
 
 beforeEach(() => {
   vi.resetModules()
@@ -37,12 +37,19 @@ describe('a call to the API', () => {
       'POST /api/auth/refresh': () => json(REPLY),
       'POST /api/x': async (request) => {
         bodies.push(await request.text())
-        return request.headers.get('Authorization') === 'Bearer access-2' ? json({}) : json({ code: 'TOKEN_EXPIRED' }, 401)
+        return request.headers.get('Authorization') === 'Bearer access-2' ? json({}) : tokenRefused()
       },
     })
     const response = await (await client()).authorizedFetch('/api/x', { method: 'POST', body: 'hello' })
     expect(response.status).toBe(200)
     expect(bodies).toEqual(['hello', 'hello'])
+  })
+
+  it('is not made twice with a wrong password', async () => {
+    logIn()
+    const { calls } = serve({ 'POST /api/x': () => json({ code: 'BAD_CREDENTIALS' }, 401) })
+    expect((await (await client()).authorizedFetch('/api/x', { method: 'POST' })).status).toBe(401)
+    expect(calls).toEqual(['POST /api/x'])
   })
 
   it('ends the login when the refresh token is refused, with what was remembered of questions', async () => {

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { forgetTokens, keepTokens } from '@/api/tokens'
 import { useTurn } from '@/composables/turn'
 import { spareSession, takeDraft } from '@/lib/draft'
-import { memoOf, memoOfJob } from '@/lib/memo'
+import { keepMemo, memoOf, memoOfJob } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
-import { events, json, serve } from './support'
+import { REPLY, events, json, logIn, serve } from './support'
 
 const ASKED: Memo = {
   key: 'k1', kind: 'ask', messageId: null, question: 'why?', assistant: 'chat', after: null, jobId: null,
@@ -120,6 +121,39 @@ describe('a turn', () => {
     const turn = useTurn(async () => undefined)
     await turn.run('s1', ASKED)
     expect([turn.state.value, turn.error.value?.hint]).toEqual(['failed', 'Try later'])
+  })
+
+  it('leaves no question behind for who logs in while it is being sent', async () => {
+    logIn()
+    let take = (): void => undefined
+    serve({
+      'POST /api/chat': () => new Promise((resolve) => (take = () => resolve(accepted()))),
+      'GET /api/chat/jobs/j1/events': () => events([1, 'done', DONE]),
+    })
+    const turn = useTurn(async () => undefined)
+    const running = turn.run('s1', ASKED)
+    await vi.waitFor(() => expect(memoOf('s1')?.question).toBe('why?'))
+    turn.leave()
+    forgetTokens()
+    keepTokens({ ...REPLY, userId: 'somebody else' } as never)
+    take()
+    await running
+    expect(memoOf('s1')).toBeNull()
+  })
+
+  it('forgets no question of another tab when its own is refused or ends', async () => {
+    const other = { ...ASKED, key: 'k2', jobId: 'j2' }
+    keepMemo('s1', other)
+    serve({ 'POST /api/chat': () => json({ code: 'JOB_RUNNING', error: 'No' }, 409) })
+    const turn = useTurn(async () => undefined)
+    await turn.run('s1', ASKED)
+    expect([turn.state.value, memoOf('s1')]).toEqual(['failed', other])
+    serve({ 'GET /api/chat/jobs/j1/events': () => events([1, 'done', DONE]) })
+    await turn.run('s1', { ...ASKED, jobId: 'j1' })
+    keepMemo('s1', other)
+    serve({ 'GET /api/chat/jobs/j3/events': () => events([1, 'done', DONE]) })
+    await turn.run('s1', memoOfJob({ jobId: 'j3', question: null }, null))
+    expect(memoOf('s1')).toEqual(other)
   })
 
   it('that was stopped before its first word can be asked again', async () => {

@@ -5,13 +5,16 @@ import { language } from './language'
 import type { paths } from './schema'
 import { accessToken } from './tokens'
 
+/** Whether the token was refused: a wrong password is a 401 too, and not to be tried twice. */
+const isOfToken = (response: Response) => response.status === 401 && response.headers.has('WWW-Authenticate')
+
 /** `fetch` as whoever is logged in. A token that the server refuses is renewed once. Rejects with `ApiError`. */
 export async function authorizedFetch(input: Request | string, init?: RequestInit): Promise<Response> {
   const request = new Request(input instanceof Request ? input : new URL(input, location.origin), init)
   request.headers.set('Accept-Language', language())
   const token = await accessToken()
   const response = await send(request.clone(), token)
-  if (response.status !== 401 || token === null) return response
+  if (!isOfToken(response) || token === null) return response
   const renewed = await accessToken(token)
   return renewed === null ? response : send(request, renewed)
 }

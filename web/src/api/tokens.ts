@@ -46,6 +46,9 @@ export function hasLogin(): boolean {
   return localStorage.getItem(REFRESH) !== null
 }
 
+/** Whose login it is that all tabs share. */
+export const loginId = () => localStorage.getItem(OWNER)
+
 /** Calls back when the login ends without this tab asking for it. */
 export function onLogout(listener: () => void): void {
   logoutListeners.add(listener)
@@ -57,11 +60,10 @@ export function onReplaced(listener: () => void): void {
 }
 
 /** Whether the login that all tabs share is somebody else's than this tab's. */
-const isReplaced = () => access !== null && hasLogin() && access.userId !== localStorage.getItem(OWNER)
+const isReplaced = () => access !== null && hasLogin() && access.userId !== loginId()
 
 export function keepTokens(reply: TokenReply): void {
-  const owner = localStorage.getItem(OWNER)
-  if (owner !== null && owner !== reply.userId) forgetQuestions()
+  if (loginId() !== reply.userId) forgetQuestions()
   access = { token: reply.token, expiresAt: Date.now() + reply.expires_in * 1000, userId: reply.userId }
   sessionStorage.setItem(ACCESS, JSON.stringify(access))
   // Before the token, whose change is what other tabs are told of.

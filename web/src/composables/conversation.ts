@@ -5,7 +5,7 @@ import type { Message, RunningJob } from '@/api/chat'
 import { newKey } from '@/api/client'
 import { isApiError } from '@/api/errors'
 import type { ApiError } from '@/api/errors'
-import { memoOf, memoOfJob } from '@/lib/memo'
+import { dropMemo, memoOf, memoOfJob } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 import { useTurn } from './turn'
 
@@ -16,15 +16,16 @@ export function useConversation(onAnswer: () => void) {
   const loading = ref(false)
   const error = shallowRef<ApiError | null>(null)
   const turn = useTurn(async (session) => {
-    if (session === sessionId.value) await load()
+    // That it can't be read now makes it no question to be asked again.
+    if (session === sessionId.value) await guarded(load)
     onAnswer()
   })
   const busy = computed(() => turn.state.value === 'sending' || turn.state.value === 'running')
 
-  /** The messages that stay while a turn takes the place of those after it. */
+  /** The messages that stay while a turn takes the place of those after it. One that failed changed nothing. */
   const shown = computed(() => {
     const memo = turn.memo.value
-    if (!memo) return messages.value
+    if (!memo || !busy.value) return messages.value
     const place = messages.value.findIndex((message) => message.id === memo.after)
     return memo.after === null ? [] : place < 0 ? messages.value : messages.value.slice(0, place + 1)
   })
@@ -70,8 +71,27 @@ export function useConversation(onAnswer: () => void) {
     if (session !== sessionId.value) return
     loading.value = false
     if (error.value) return
-    const memo = memoOf(session) ?? (runningJob && memoOfJob(runningJob, messages.value.at(-1)?.id ?? null))
-    if (memo) await turn.run(session, memo)
+    await goOn(session, pending(session))
+  }
+
+  /** What is being answered in the session that was just read: as this browser remembers it, or the server says. */
+  function pending(session: string): Memo | null {
+    const last = messages.value.at(-1)?.id ?? null
+    const isThere = (jobId: string) => messages.value.some((message) => message.id.startsWith(`${jobId}:`))
+    const running = runningJob && !isThere(runningJob.jobId) ? memoOfJob(runningJob, last) : null
+    const kept = memoOf(session)
+    if (kept === null || kept.jobId === null || kept.jobId === running?.jobId) return kept ?? running
+    // Its answer has ended. That it failed is worth a word only if nothing was said since.
+    if (running === null && !isThere(kept.jobId) && (kept.kind !== 'ask' || kept.after === last)) return kept
+    dropMemo(session, kept)
+    return running
+  }
+
+  /** Shows a turn to its end, and then the next that is being answered by now. */
+  async function goOn(session: string, memo: Memo | null): Promise<void> {
+    for (let next = memo; next !== null; next = pending(session)) {
+      if (!(await turn.run(session, next)) || session !== sessionId.value || error.value) return
+    }
   }
 
   /** Takes over a session that was just made, without reading it. */
@@ -88,7 +108,7 @@ export function useConversation(onAnswer: () => void) {
     })
 
   function start(asked: Omit<Memo, 'key' | 'jobId'>): Promise<void> {
-    return turn.run(sessionId.value!, { ...asked, key: newKey(), jobId: null })
+    return goOn(sessionId.value!, { ...asked, key: newKey(), jobId: null })
   }
 
   const ask = (text: string, assistant: string) =>

@@ -5,8 +5,9 @@ import { newKey } from '@/api/client'
 import { ApiError, isApiError } from '@/api/errors'
 import { follow } from '@/api/events'
 import type { End } from '@/api/events'
+import { loginId } from '@/api/tokens'
 import { dropDraft, keepDraft, keepSpare } from '@/lib/draft'
-import { dropMemo, keepMemo } from '@/lib/memo'
+import { dropMemo, keepMemo, memoOf } from '@/lib/memo'
 import type { Memo } from '@/lib/memo'
 
 export type TurnState = 'none' | 'sending' | 'running' | 'failed' | 'stopped'
@@ -22,29 +23,35 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
   let decided = true
   let leaving = new AbortController()
 
-  /** Asks, or goes on with what was asked before. Resolves when the answer has ended, or somebody left. */
-  async function run(session: string, asked: Memo): Promise<void> {
+  /**
+   * Asks, or goes on with what was asked before. Resolves when the answer has ended, or somebody left: to whether it
+   * ended and nothing of it is left to be shown here.
+   */
+  async function run(session: string, asked: Memo): Promise<boolean> {
     leave()
     sessionId = session
     memo.value = asked
     state.value = asked.jobId ? 'running' : 'sending'
     const { signal } = leaving
-    // Of a question that was asked elsewhere the server tells again.
-    if (asked.kind !== 'elsewhere') keepMemo(session, asked)
+    // Of a question that was asked elsewhere the server tells again. One that another tab follows is not forgotten for
+    // one that may be refused because of it.
+    if (asked.kind !== 'elsewhere' && (asked.jobId !== null || !memoOf(session)?.jobId)) keepMemo(session, asked)
     try {
-      const end = await answer(asked, signal)
-      if (!signal.aborted) await finish(end)
+      const end = await answer(session, asked, signal)
+      if (!signal.aborted) return await finish(end)
     } catch (failure) {
       if (!signal.aborted) fail(failure)
     }
+    return false
   }
 
-  async function answer(asked: Memo, signal: AbortSignal): Promise<End> {
-    const jobId = asked.jobId ?? (await submit(sessionId, asked))
+  async function answer(session: string, asked: Memo, signal: AbortSignal): Promise<End> {
+    const asker = loginId()
+    const jobId = asked.jobId ?? (await submit(session, asked))
     if (asked.jobId === null) {
       const known = { ...asked, jobId }
-      // Also if somebody left meanwhile: who comes back goes on with it.
-      keepMemo(sessionId, known)
+      // Also if somebody left meanwhile: who comes back goes on with it. Not if they logged out.
+      if (loginId() === asker) keepMemo(session, known)
       if (!signal.aborted) memo.value = known
       dropDraft()
     }
@@ -61,24 +68,28 @@ export function useTurn(onEnd: (sessionId: string) => Promise<void>) {
     })
   }
 
-  async function finish(end: End): Promise<void> {
-    dropMemo(sessionId)
+  async function finish(end: End): Promise<boolean> {
+    if (memo.value) dropMemo(sessionId, memo.value)
     decided = true
     if ('failed' in end) {
       error.value = new ApiError(500, end.failed.code, '', end.failed.message)
       state.value = 'failed'
-      return
+      return false
     }
     await onEnd(sessionId)
-    if (end.done.status === 'cancelled' && text.value === '') state.value = 'stopped'
-    else forget()
+    if (end.done.status === 'cancelled' && text.value === '') {
+      state.value = 'stopped'
+      return false
+    }
+    forget()
+    return true
   }
 
   function fail(failure: unknown): void {
     if (!isApiError(failure)) throw failure
     decided = failure.isDefinite
     // While it isn't known whether it arrived the memo stays, so that it is sent again under the same key.
-    if (decided) dropMemo(sessionId)
+    if (decided && memo.value) dropMemo(sessionId, memo.value)
     if (failure.needsMoney && memo.value?.kind === 'ask') {
       keepDraft(memo.value.question)
       if (memo.value.after === null) keepSpare(sessionId)

@@ -27,6 +27,7 @@ export function memoOfJob({ jobId, question, parentId }: components['schemas']['
 
 const PREFIX = 'talkmeter.job.'
 
+/** Also over another tab's of the same session: what was asked last is gone on with. */
 export function keepMemo(sessionId: string, memo: Memo): void {
   localStorage.setItem(PREFIX + sessionId, JSON.stringify(memo))
 }
@@ -39,8 +40,11 @@ export function memoOf(sessionId: string): Memo | null {
   }
 }
 
-export function dropMemo(sessionId: string): void {
-  localStorage.removeItem(PREFIX + sessionId)
+/** Unless another question of the session is remembered by now, by another tab. */
+export function dropMemo(sessionId: string, memo: Memo): void {
+  const kept = memoOf(sessionId)
+  const isThis = kept && (kept.key === memo.key || (kept.jobId !== null && kept.jobId === memo.jobId))
+  if (isThis) localStorage.removeItem(PREFIX + sessionId)
 }
 
 /** Questions are private: none stays behind when somebody logs out. */
