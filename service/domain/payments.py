@@ -87,7 +87,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a receipt by 54-FZ needs beyond the amount. One of `email` and `phone` is there."""
+    """What a receipt by 54-FZ needs beyond the amount. One of `email` and `phone` is there; `description` is of the one
+    item, the payment's own where there is none."""
 
     email: str | None
     phone: str | None
@@ -95,6 +96,7 @@ class Receipt:
     payment_subject: str
     payment_mode: str
     tax_system_code: int | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from service.domain.payments import (
     ProviderName,
     Receipt,
 )
+from service.domain.texts import DEFAULT_LOCALE, text
 from service.usecases import ports
 from service.usecases.owners import Owners
 from service.usecases.payment_steps import PaymentSteps
@@ -40,11 +41,8 @@ MINUTE_SECONDS = 60
 UNKNOWN_NOTICES_PER_MINUTE = 60
 NOTICES_PER_MINUTE = 30
 RETRY_SECONDS = 30
-# What payers read at the provider, and on their receipt.
-_DESCRIPTIONS = {
-    Unit.TOKENS: "Пополнение баланса: {} токенов",
-    Unit.CREDITS: "Пополнение баланса: {} кредитов",
-}
+# The provider's receipts are Russian by law.
+_RECEIPT_LOCALE = "ru"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +67,14 @@ class PaymentPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """So many `tokens`, or credits, as somebody wants to pay for; `email` and `phone` are for the receipt."""
+    """So many `tokens`, or credits, as somebody who reads `locale` wants to pay for; `email` and `phone` are for the
+    receipt."""
 
     tokens: int
     email: str | None = None
     phone: str | None = None
     unit: Unit = Unit.TOKENS
+    locale: str = DEFAULT_LOCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class PaymentService:
             tokens=order.tokens,
             amount_minor=self._policy.prices[order.unit].cost(order.tokens),
             currency=CURRENCY,
-            description=_DESCRIPTIONS[order.unit].format(order.tokens),
+            description=_description(order, order.locale),
             return_url=self._policy.return_url,
             request_id=actor.request_id,
             created_at=now,
@@ -244,6 +244,7 @@ class PaymentService:
         return Receipt(
             email=email,
             phone=phone,
+            description=_description(order, _RECEIPT_LOCALE),
             vat_code=policy.vat_code,
             payment_subject=policy.payment_subject,
             payment_mode=policy.payment_mode,
@@ -266,3 +267,8 @@ class PaymentService:
         if payment is None:
             raise NotFound("payment")
         return payment
+
+
+def _description(order: Order, locale: str) -> str:
+    """What a payer reads."""
+    return text(locale, f"payment.{order.unit.value}", count=order.tokens)

@@ -232,17 +232,20 @@ def test_receipts_are_passed_through(build_shop: Build, db: Database, yookassa: 
         start(shop, actor)
     assert refused.value.details == {"email": ["receipt_contact"]}
 
-    start(shop, actor, phone="79001234567")
+    start(shop, actor, phone="79001234567", locale="fr")
     db.accounts.update_one({"_id": actor.account_id}, {"$set": {"email": "anna@example.com"}})
-    start(shop, actor)
+    start(shop, actor, locale="fr")
 
-    first, second = (json.loads(call["body"])["receipt"] for call in yookassa.calls("create"))
+    bodies = [json.loads(call["body"]) for call in yookassa.calls("create")]
+    # The payer reads it in their language, the tax office in its own.
+    assert [body["description"] for body in bodies] == ["Rechargement : 1\u00a0000\u00a0000 jetons"] * 2
+    first, second = (body["receipt"] for body in bodies)
     assert first["customer"] == {"phone": "79001234567"}
     assert second["customer"] == {"email": "anna@example.com"}
     assert first["tax_system_code"] == 2
     assert first["items"] == [
         {
-            "description": f"Пополнение баланса: {TOKENS} токенов",
+            "description": "Пополнение баланса: 1\u00a0000\u00a0000 токенов",
             "quantity": "1.00",
             "amount": {"value": PRICE, "currency": "RUB"},
             "vat_code": 4,

@@ -142,7 +142,7 @@ def order_body(payment: Payment) -> Json:
 def _receipt(payment: Payment, receipt: Receipt) -> Json:
     contacts = {"email": receipt.email, "phone": receipt.phone}
     item = {
-        "description": payment.description[:DESCRIPTION_CHARACTERS],
+        "description": (receipt.description or payment.description)[:DESCRIPTION_CHARACTERS],
         "quantity": "1.00",
         "amount": _amount(payment),
         "vat_code": receipt.vat_code,

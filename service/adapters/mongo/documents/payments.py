@@ -19,6 +19,7 @@ class ReceiptFields(EmbeddedDocument):
     payment_subject = StringField(required=True)
     payment_mode = StringField(required=True)
     tax_system_code = IntField()
+    description = StringField()
 
 
 class RefundFields(EmbeddedDocument):

@@ -21,7 +21,7 @@ from service.api.headers import idempotency_key
 from service.api.ledger import CSV, CSV_EXAMPLE, LedgerQuery, as_csv, ledger_body, wants_csv
 from service.api.payments import payment_body
 from service.api.schemas import NewBalance, OwnerQuery
-from service.api.state import services
+from service.api.state import locale, services
 from service.domain.accounts import Actor
 from service.domain.billing import Unit
 from service.domain.errors import ValidationFailed
@@ -105,7 +105,7 @@ def top_up(given: dict[str, Any], *, actor: Actor) -> dict[str, Any] | Response:
     """
     key, unit = idempotency_key(actor, given), Unit(given["unit"])
     if not services().billing.credits_at_once(actor):
-        order = Order(given["amount"], given["email"], given["phone"], unit)
+        order = Order(given["amount"], given["email"], given["phone"], unit, locale())
         return _ordered(services().paying.payments.start(actor, given["user_id"], order, key))
     wallet = services().billing.top_up(actor, given["user_id"], given["amount"], key, unit)
     return {"success": True, "current_balance": wallet.available}
