@@ -28,8 +28,8 @@ WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 # Longer than what each part takes to finish what it is doing (gunicorn: graceful_timeout).
 SERVICE_STOP_SECONDS = 40
 STORE_STOP_SECONDS = 20
-# Between two words of the stand-in: one sees an answer being written, and can stop it.
-STAND_IN_CHUNK_SECONDS = 0.03
+# Between two words that the stand-in streams: slow enough to see an answer being written, and to stop it.
+STAND_IN_CHUNK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)

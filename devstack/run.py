@@ -175,6 +175,7 @@ def _stop(supervisor: Supervisor) -> None:
         except RPC_FAILURES as error:
             _say(f"supervisord does not stop the parts in order: {error}", sys.stderr)
     supervisor.stop()
+    _say("Stopped.")
 
 
 def banner(plan: Plan) -> str:

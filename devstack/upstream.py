@@ -51,7 +51,8 @@ class Upstream:
 
     def __init__(self, journal: Journal, chunk_delay_seconds: float = 0.0) -> None:
         self.journal = journal
-        self.rules = RuleBook(Rule(chunk_delay_seconds=chunk_delay_seconds))
+        self.rules = RuleBook()
+        self._paced = Rule(chunk_delay_seconds=chunk_delay_seconds)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_guard])
@@ -68,7 +69,8 @@ class Upstream:
         body = await _json_of(request)
         if not _is_chat_request(body):
             return _error(400, "A JSON object with model and messages is needed.", "invalid_request_error")
-        place, rule = self.rules.match(body, wire.last_user_message(body))
+        otherwise = self._paced if body.get("stream") else Rule()
+        place, rule = self.rules.match(body, wire.last_user_message(body), otherwise)
         call = self.journal.begin(dict(request.headers), body, place)
         try:
             return await self._answer(request, body, rule, call)
@@ -293,7 +295,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--journal", type=Path)
     parser.add_argument(
-        "--chunk-delay", type=float, default=0.0, help="seconds between the pieces of an answer that no rule decides"
+        "--chunk-delay", type=float, default=0.0, help="seconds between the pieces of a stream that no rule decides"
     )
     options = parser.parse_args()
     web.run_app(

@@ -95,13 +95,9 @@ class Rule:
 
 
 class RuleBook:
-    """The rules in force, what happens to a call that none of them matches, and the gates at which calls are held.
+    """The rules in force and the gates at which calls are held. One event loop only."""
 
-    One event loop only.
-    """
-
-    def __init__(self, default: Rule) -> None:
-        self._default = default
+    def __init__(self) -> None:
         self._rules: list[Rule] = []
         self._gates: dict[str, Gate] = {}
         self._stalled = Gate()
@@ -121,14 +117,14 @@ class RuleBook:
         self._gates.clear()
         self._stalled = Gate()
 
-    def match(self, body: dict[str, Any], message: str) -> tuple[int | None, Rule]:
-        """The place and the rule that decides this call, which uses it up once."""
+    def match(self, body: dict[str, Any], message: str, otherwise: Rule) -> tuple[int | None, Rule]:
+        """The place and the rule that decides this call, which uses it up once; `otherwise` if there is none."""
         for place, rule in enumerate(self._rules):
             if rule.matches(body, message):
                 if rule.times is not None:
                     rule.times -= 1
                 return place, rule
-        return None, self._default
+        return None, otherwise
 
     def match_path(self, path: str) -> tuple[int | None, Rule]:
         """The same for a call of another route, which says nothing but its path."""
