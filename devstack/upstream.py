@@ -31,6 +31,7 @@ MODELS = {
     "gpt-5-mini": None,
     "gpt-5.4-mini": None,
     "gpt-5.6-luna": None,
+    "gpt-5.6-sol": None,
     "gpt-5.6-terra": None,
     "gpt-6-luna": None,
     "gpt-6-sol": None,
