@@ -3,7 +3,7 @@
 `support` may read everything here and change nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -24,9 +24,6 @@ from service.usecases.retries import Retries
 MESSAGES_PER_DIALOG = 200
 # How far one may page through the accounts: the deeper the page, the more is skipped. Search narrows it down.
 LIST_ROWS = 10_000
-
-# Gives at most so many entries after a cursor.
-LedgerReader = Callable[[str | None, int], ports.Page[ports.LedgerEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +157,7 @@ class AdminService:
         with self._auditor.change(actor, "account.plan", user_id, plan=plan):
             return _found(self._accounts.set_plan(user_id, plan))
 
-    def ledger(self, actor: Actor, user_id: str, unit: Unit = Unit.TOKENS) -> LedgerReader:
+    def ledger(self, actor: Actor, user_id: str, unit: Unit = Unit.TOKENS) -> ports.LedgerReader:
         """The account's ledger, to be read in as many pages as it takes: one look in the audit trail."""
         self.user(actor, user_id)
         self._auditor.record(actor, "ledger.read", user_id)
