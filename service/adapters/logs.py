@@ -8,6 +8,8 @@ import logging
 import re
 import sys
 import threading
+import types
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO, cast
 
@@ -24,6 +26,11 @@ _IN_QUERY = re.compile(r"(?i)([?&](?:[a-z_]*token|[a-z_]*key|password|code|secre
 _QUERY = re.compile(r"\?[^\s\"']+")
 
 uncaught = logging.getLogger("uncaught")
+# What has a name of its own, better than its type's.
+_NAMED = (
+    *(types.FunctionType, types.MethodType, types.BuiltinFunctionType, type),
+    *(types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType),
+)
 
 
 def handler(service_name: str, to: TextIO | None = None) -> logging.Handler:
@@ -121,9 +128,25 @@ def _uncaught_in_thread(details: threading.ExceptHookArgs) -> None:
     uncaught.error("thread broke", exc_info=(details.exc_type, details.exc_value, details.exc_traceback))
 
 
-def _uncaught_by_nobody(details: "sys.UnraisableHookArgs") -> None:
-    """As of a generator that is thrown away."""
-    uncaught.error("exception ignored", exc_info=(details.exc_type, details.exc_value, details.exc_traceback))  # type: ignore[arg-type]
+def _uncaught_by_nobody(details: "sys.UnraisableHookArgs", is_over: Callable[[], bool] = sys.is_finalizing) -> None:
+    """As of a generator that is thrown away. While the interpreter ends nothing is said: logging is gone by then, and
+    so are the names of this module, which is why `is_over` is bound."""
+    if is_over():
+        return
+    said: dict[str, Any] = {"error.type": details.exc_type.__name__}
+    if details.err_msg is not None:
+        said["reason"] = details.err_msg
+    if details.object is not None:
+        said["object"] = _name_of(details.object)
+    if details.exc_value is not None:
+        said["exc_info"] = (details.exc_type, details.exc_value, details.exc_traceback)
+    structlog.get_logger(uncaught.name).error("exception ignored", **said)
+
+
+def _name_of(thing: object) -> str:
+    """Never its `repr`, which may tell what it holds."""
+    named = thing if issubclass(type(thing), _NAMED) else type(thing)
+    return str(named.__qualname__)  # type: ignore[attr-defined]
 
 
 def _uncaught_in_greenlet(_hub: object, _context: object, kind: Any, error: Any, trace: Any) -> None:

@@ -14,7 +14,8 @@ from service.usecases import ports
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT_SECONDS = 2
+# Of the time that a scrape has for the database, so that there is some left for the rest of it.
+TIMEOUT_SECONDS = 1
 
 
 class ModelLivesCollector(Collector):

@@ -8,7 +8,6 @@ A source that is away leaves its metrics out, so that no old figure is taken for
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-import pymongo
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -28,12 +27,12 @@ QUEUES = ("chat", "webhooks", "upkeep")
 # Where Kombu keeps what a worker has taken and not acknowledged yet.
 UNACKED = "unacked_index"
 UPKEEP_LEASE = "upkeep"
-# All questions of a scrape together: Prometheus gives up after eight seconds, and Redis may take two.
-MONGODB_SECONDS = 5
 Source = Callable[[], list[Metric]]
 
 
 class StandingCollector(Collector):
+    """How long it may take is its caller's to say: see `service/bootstrap/watching.py`."""
+
     def __init__(
         self, *, standing: MongoStanding, figures: MongoFigures, redis: "Redis[bytes]", queue_limit: int
     ) -> None:
@@ -59,9 +58,8 @@ class StandingCollector(Collector):
         )
 
     def _of_mongodb(self) -> list[Metric]:
-        with pymongo.timeout(MONGODB_SECONDS):
-            work = [*self._jobs(), *self._deliveries(), *self._erasures(), *self._upkeep()]
-            return [*work, *self._latest_figures(), *self._payments()]
+        work = [*self._jobs(), *self._deliveries(), *self._erasures(), *self._upkeep()]
+        return [*work, *self._latest_figures(), *self._payments()]
 
     def _jobs(self) -> Iterator[Metric]:
         count = GaugeMetricFamily("chat_jobs_open", "Jobs that are not final; each holds tokens", labels=("status",))
@@ -112,13 +110,17 @@ class StandingCollector(Collector):
             yield GaugeMetricFamily("upkeep_idle_seconds", "For how long nobody has looked after what was lost", idle)
 
     def _of_redis(self) -> list[Metric]:
-        length = GaugeMetricFamily("queue_messages", "Messages that wait for a worker", labels=("queue",))
+        # All at once: each answer for itself could take as long as a connection waits.
+        asked = self._redis.pipeline(transaction=False)
         for queue in QUEUES:
-            length.add_metric((queue,), int(self._redis.llen(queue)))
-        taken = GaugeMetricFamily("queue_unacked", "Messages that a worker has", int(self._redis.zcard(UNACKED)))
-        refusing = int(self._redis.exists(BREAKER_KEY))
+            asked.llen(queue)
+        *lengths, unacked, refusing = asked.zcard(UNACKED).exists(BREAKER_KEY).execute()
+        length = GaugeMetricFamily("queue_messages", "Messages that wait for a worker", labels=("queue",))
+        for queue, waiting in zip(QUEUES, lengths, strict=True):
+            length.add_metric((queue,), int(waiting))
+        taken = GaugeMetricFamily("queue_unacked", "Messages that a worker has", int(unacked))
         breaker = GaugeMetricFamily(
-            "upstream_refusing", "1 while no new jobs are taken: the provider refuses", refusing
+            "upstream_refusing", "1 while no new jobs are taken: the provider refuses", int(refusing)
         )
         return [length, taken, breaker]
 

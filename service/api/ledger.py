@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from flask import Response, request, stream_with_context
@@ -102,7 +102,7 @@ def wants_csv() -> bool:
     return best == CSV
 
 
-def as_csv(page: Callable[[str | None, int], LedgerPage]) -> Response:
+def as_csv(page: ports.LedgerReader) -> Response:
     """All entries, newest first; `page` gives those after a cursor. A failure half-way cuts the file off visibly."""
     # The first page is read before anything is sent, so that a refusal is still an error and not an empty file.
     lines = _lines(page(None, PAGE_MAX_ITEMS), page)
@@ -111,7 +111,7 @@ def as_csv(page: Callable[[str | None, int], LedgerPage]) -> Response:
     return response
 
 
-def _lines(first: LedgerPage, page: Callable[[str | None, int], LedgerPage]) -> Iterator[str]:
+def _lines(first: LedgerPage, page: ports.LedgerReader) -> Iterator[str]:
     """One piece of text per page."""
     yield _text([_COLUMNS])
     current = first

@@ -50,6 +50,7 @@ from service.usecases.links import LinkService
 from service.usecases.owners import Owners
 from service.usecases.places import Places
 from service.usecases.replays import Deposits, Replays
+from service.usecases.retries import Retries
 from service.usecases.run import RunService
 from service.usecases.search import SearchService
 from service.usecases.talks import TalkService
@@ -222,6 +223,7 @@ def build(settings: Settings) -> Container:
             dialogs=outside.dialogs,
             jobs=outside.jobs,
             job_service=jobs,
+            retries=Retries(accounts=outside.accounts, catalog=outside.catalog, tutor=learning.tutor),
             figures=figures,
             auditor=auditor,
         ),

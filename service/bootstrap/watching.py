@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pymongo
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -21,20 +22,26 @@ from service.adapters.standing_metrics import LedgerMetrics, StandingCollector
 from service.bootstrap.outside import SystemClock
 from service.settings import Settings
 
-# Prometheus gives up on a scrape after ten seconds by default.
-REDIS_TIMEOUT_SECONDS = 2.0
+# Prometheus gives up on a scrape after eight seconds (deploy/prometheus/prometheus.yml), and must hear before that of
+# sources that hang. All questions to MongoDB of a scrape have so much together, however many there are.
+MONGODB_SECONDS = 4.0
+# To connect, and once more to hear: two seconds at most.
+REDIS_TIMEOUT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Watching(Collector):
-    """`collect` is asked at each scrape; `ledger` walks in a thread of its own."""
+    """`collect` is asked at each scrape, and says within six seconds what there is to say; `ledger` walks in a thread
+    of its own. Of `collectors` those that may take less of the time come first."""
 
     collectors: tuple[Collector, ...]
     ledger: LedgerWatch
 
     def collect(self) -> Iterator[Metric]:
-        for collector in self.collectors:
-            yield from collector.collect()
+        with pymongo.timeout(MONGODB_SECONDS):
+            # Before anything is yielded: the limit is of this thread, not of this generator.
+            found = [metric for collector in self.collectors for metric in collector.collect()]
+        yield from found
 
     def start(self, ended: threading.Event) -> threading.Thread:
         thread = threading.Thread(target=self.ledger.run, args=(ended,), name="ledger", daemon=True)
@@ -57,4 +64,4 @@ def watch(settings: Settings) -> Watching:
         news=MongoProviderNews(),
         clock=SystemClock(),
     )
-    return Watching((standing, lives, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))
+    return Watching((lives, standing, metrics, ProcessCollector(alone=True)), LedgerWatch(MongoLedgerAudit(), metrics))

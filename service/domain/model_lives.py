@@ -113,3 +113,9 @@ def comes_back(models: Mapping[str, ChatModel], alias: str) -> bool:
         following = models.get(successor)
         successor = None if following is None else following.successor
     return False
+
+
+def newly_lost(before: Mapping[str, ChatModel], after: Mapping[str, ChatModel]) -> list[str]:
+    """Aliases whose successors could be followed to their end before and can't be after, as of models far in front of
+    one that got another successor; in alphabetical order."""
+    return [alias for alias in sorted(before) if comes_back(after, alias) and not comes_back(before, alias)]

@@ -3,7 +3,7 @@
 `support` may read everything here and change nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -11,23 +11,19 @@ from uuid import uuid4
 from service.domain.accounts import Account, Actor, Role
 from service.domain.billing import EntryKind, Unit, Wallet, extra_wallet_id, unit_of
 from service.domain.dialogs import Message, Session
-from service.domain.errors import AccountBlocked, Forbidden, NotFound, ValidationFailed
-from service.domain.jobs import Job, JobStatus
+from service.domain.errors import Forbidden, NotFound, ValidationFailed
+from service.domain.jobs import Job
 from service.domain.plans import Credits, Plan
 from service.usecases import ports
 from service.usecases.audit import Auditor
 from service.usecases.figures import FiguresService
-from service.usecases.jobs import JobService, Submission
-from service.usecases.owners import Party
-from service.usecases.places import Named
+from service.usecases.jobs import JobService
 from service.usecases.replays import Deposits
+from service.usecases.retries import Retries
 
 MESSAGES_PER_DIALOG = 200
 # How far one may page through the accounts: the deeper the page, the more is skipped. Search narrows it down.
 LIST_ROWS = 10_000
-
-# Gives at most so many entries after a cursor.
-LedgerReader = Callable[[str | None, int], ports.Page[ports.LedgerEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +59,7 @@ class AdminService:
         dialogs: ports.Dialogs,
         jobs: ports.Jobs,
         job_service: JobService,
+        retries: Retries,
         figures: FiguresService,
         auditor: Auditor,
     ) -> None:
@@ -72,6 +69,7 @@ class AdminService:
         self._dialogs = dialogs
         self._jobs = jobs
         self._job_service = job_service
+        self._retries = retries
         self._figures = figures
         self._auditor = auditor
 
@@ -159,7 +157,7 @@ class AdminService:
         with self._auditor.change(actor, "account.plan", user_id, plan=plan):
             return _found(self._accounts.set_plan(user_id, plan))
 
-    def ledger(self, actor: Actor, user_id: str, unit: Unit = Unit.TOKENS) -> LedgerReader:
+    def ledger(self, actor: Actor, user_id: str, unit: Unit = Unit.TOKENS) -> ports.LedgerReader:
         """The account's ledger, to be read in as many pages as it takes: one look in the audit trail."""
         self.user(actor, user_id)
         self._auditor.record(actor, "ledger.read", user_id)
@@ -185,58 +183,15 @@ class AdminService:
     def retry_job(self, actor: Actor, job_id: str) -> Job:
         """Ask a failed job's question again, as a new job of its account; the same new one if asked for twice.
 
-        Raises NotFound, ValidationFailed unless it failed and was not erased, AccountBlocked, and what
-        `JobService.submit` raises.
+        Raises NotFound, and as `Retries.of` and `JobService.submit` do.
         """
         _require_admin(actor)
         job = self._jobs.get(job_id)
         if job is None:
             raise NotFound("job")
-        if job.erased_at is not None:
-            raise ValidationFailed(details={"jobId": ["job_erased"]})
-        if job.status is not JobStatus.FAILED:
-            raise ValidationFailed(details={"jobId": ["job_not_failed"]})
-        if job.chat_id is None:
-            raise ValidationFailed(details={"jobId": ["job_without_dialog"]})
-        account = _found(self._accounts.get(job.account_id))
-        if account.blocked:
-            raise AccountBlocked()
-        self._check_link(job)
-        # No client's key has a space.
-        once = f"retry {job_id}"
-        submission = Submission(
-            message=job.message.content,
-            channel=job.channel,
-            assistant=job.assistant,
-            context=job.prompt[1:-1] if job.replaces_context else None,
-            metadata=job.metadata,
-            idempotency=ports.IdempotencyKey(account_id=job.account_id, key=once, fingerprint=once),
-            callback_url=job.callback_url,
-            stream=job.stream,
-            place=Named(job.chat_id) if job.exclusive else None,
-            fork=job.fork,
-        )
-        party = Party(
-            account_id=job.account_id,
-            dialog_id=job.chat_id,
-            end_user_id=job.end_user_id,
-            external_user_id=job.external_user_id,
-            program_id=job.program_id,
-            locale=job.locale,
-            is_guest=account.role is Role.GUEST,
-        )
+        party, submission = self._retries.of(job)
         with self._auditor.change(actor, "job.retry", job.account_id, job_id=job_id):
             return self._job_service.accept(actor, party, submission)
-
-    def _check_link(self, job: Job) -> None:
-        """A linked end user asks for the account while the link stands. Raises ValidationFailed, AccountBlocked."""
-        if job.end_user_id in (None, job.account_id):
-            return
-        end_user = self._accounts.get(job.end_user_id)
-        if end_user is None or end_user.linked_account_id != job.account_id:
-            raise ValidationFailed(details={"jobId": ["link_ended"]})
-        if end_user.blocked:
-            raise AccountBlocked()
 
     def overview(self, actor: Actor) -> Overview:
         _require_staff(actor)

@@ -1,6 +1,7 @@
 """What an account sees of its money, and who may add to it."""
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from service.domain.accounts import Account, Actor
@@ -57,11 +58,12 @@ class BillingService:
             raise NotFound("account")
         return self._money.credits(account)
 
-    def ledger(
-        self, actor: Actor, user_id: str | None, cursor: str | None, limit: int, unit: Unit = Unit.TOKENS
-    ) -> ports.Page[ports.LedgerEntry]:
-        """Of tokens, or of both wallets of credits, newest first. Raises Forbidden."""
-        return self._money.ledger_of(self._owners.resolve(actor, user_id, "ledger.read"), unit, cursor, limit)
+    def ledger(self, actor: Actor, user_id: str | None, unit: Unit = Unit.TOKENS) -> ports.LedgerReader:
+        """Of tokens, or of both wallets of credits, newest first; one look, in as many pages as it takes.
+
+        Raises Forbidden, NotFound.
+        """
+        return partial(self._money.ledger_of, self._owners.resolve(actor, user_id, "ledger.read"), unit)
 
     def usage(
         self, actor: Actor, user_id: str | None, first_day: str, last_day: str, group: str

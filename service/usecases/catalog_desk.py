@@ -16,7 +16,7 @@ from service.domain.billing import OUTPUT_FLOOR_TOKENS
 from service.domain.catalog import DEFAULT_MODEL, Assistant, AssistantEntry, ChatModel, ModelEntry
 from service.domain.chat import ChatMessage, CountTokens, prompt_tokens
 from service.domain.errors import Forbidden, NotFound, ValidationFailed, VersionChanged
-from service.domain.model_lives import Lives, ModelWarning, comes_back
+from service.domain.model_lives import Lives, ModelWarning, comes_back, newly_lost
 from service.usecases import ports
 from service.usecases.audit import Auditor
 
@@ -199,7 +199,8 @@ class CatalogDeskService:
 
 
 def _check_successor(model: ChatModel, entries: Mapping[str, ModelEntry]) -> None:
-    """Raises ValidationFailed if what takes over from a model, among these, is unknown or leads back to it."""
+    """Raises ValidationFailed if what takes over from a model, among these, is unknown, leads back to it, or is too far
+    from a model that leads to this one."""
     if model.successor is None:
         return
     # The one that `default` describes has no entry of its own that could be followed.
@@ -207,8 +208,12 @@ def _check_successor(model: ChatModel, entries: Mapping[str, ModelEntry]) -> Non
     if following is None or following.id != model.successor:
         raise ValidationFailed(details={"successor": ["unknown_model"]})
     models = {alias: entry.model for alias, entry in entries.items()}
-    if comes_back({**models, model.alias: model}, model.alias):
+    changed = {**models, model.alias: model}
+    if comes_back(changed, model.alias):
         raise ValidationFailed(details={"successor": ["successor_loop"]})
+    lost = newly_lost(models, changed)
+    if lost:
+        raise ValidationFailed(details={"successor": [f"successor_too_far:{lost[0]}"]})
 
 
 def _changed_model(model: ChatModel, changes: Mapping[str, Any]) -> ChatModel:

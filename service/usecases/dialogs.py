@@ -44,9 +44,12 @@ class DialogService:
 
     def page(self, actor: Actor, wanted: SessionFilter) -> ports.Page[Session]:
         """Raises Forbidden, NotFound."""
+        return self._page(self._scope(actor, wanted.user_id, "sessions.read"), wanted)
+
+    def history(self, actor: Actor, wanted: SessionFilter) -> tuple[ports.Page[Session], tuple[int, int]]:
+        """`page` and `totals`, as one look."""
         scope = self._scope(actor, wanted.user_id, "sessions.read")
-        query = ports.SessionQuery(scope, wanted.status, wanted.track_id, wanted.cursor, wanted.limit)
-        return self._dialogs.page(query)
+        return self._page(scope, wanted), self._dialogs.totals(scope)
 
     def totals(self, actor: Actor, user_id: str | None) -> tuple[int, int]:
         """How many sessions somebody has, and how many messages are in them. Raises Forbidden, NotFound."""
@@ -86,17 +89,31 @@ class DialogService:
         self.session(actor, chat.session_id, action)
         return chat
 
-    def visit(self, actor: Actor, chat_id: str, session_id: str) -> Chat:
-        """A chat of this session, which is from now on the one that was talked in last. Raises as `session` does."""
+    def chat_in(self, session: Session, chat_id: str) -> Chat:
+        """A chat of a session that the actor has looked at already: no other look. Raises NotFound."""
+        chat = self._dialogs.chat(chat_id)
+        if chat is None or chat.session_id != session.id:
+            raise NotFound("chat")
+        return chat
+
+    def other_chat(self, actor: Actor, session_id: str, chat_id: str) -> Chat:
+        """Another chat of this session, as a look of its own. Raises as `session` does."""
         chat = self.chat(actor, chat_id)
         if chat.session_id != session_id:
             raise NotFound("chat")
-        self._dialogs.visit(chat)
         return chat
+
+    def visit(self, chat: Chat) -> None:
+        """From now on it is the chat of its session that was talked in last, for an actor who has looked at it."""
+        self._dialogs.visit(chat)
 
     def messages(self, actor: Actor, chat_id: str, cursor: str | None, limit: int) -> ports.Page[Message]:
         """The newest messages of a chat, oldest first; the next page has those before them. Raises as `session`."""
-        return self._dialogs.messages(self.chat(actor, chat_id), cursor, limit)
+        return self.messages_in(self.chat(actor, chat_id), cursor, limit)
+
+    def messages_in(self, chat: Chat, cursor: str | None, limit: int) -> ports.Page[Message]:
+        """`messages` of a chat that the actor has looked at already: no other look."""
+        return self._dialogs.messages(chat, cursor, limit)
 
     def running(self, session: Session) -> Job | None:
         """The job that is being answered in the default chat of a session; the newest one if there are several."""
@@ -144,6 +161,10 @@ class DialogService:
         if changed is None:
             raise NotFound("chat")
         return changed
+
+    def _page(self, scope: ports.DialogScope, wanted: SessionFilter) -> ports.Page[Session]:
+        query = ports.SessionQuery(scope, wanted.status, wanted.track_id, wanted.cursor, wanted.limit)
+        return self._dialogs.page(query)
 
     def _scope(self, actor: Actor, user_id: str | None, action: str) -> ports.DialogScope:
         return scope_of(self._owners.party(actor, user_id, action))

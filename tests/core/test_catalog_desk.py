@@ -1,5 +1,6 @@
 """Admins change models, prices and assistants: who may, what is refused, and what becomes of questions meanwhile."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -171,6 +172,54 @@ def test_successors_that_are_set_at_the_same_moment_never_lead_back(
         refused = [each for each in results if isinstance(each, Exception)]
         assert [type(each) for each in refused] == [ValidationFailed], results
         assert refused[0].details == {"successor": ["successor_loop"]}
+
+
+LINE = [f"t-{name}" for name in "abcdefg"]
+
+
+@pytest.fixture
+def line(catalog: Database) -> list[str]:
+    """Seven models without successors, all over."""
+    template = {**catalog.models.find_one({"_id": MODEL}), "successor": None, "shutdown_on": "2020-01-01"}
+    catalog.models.insert_many([{**template, "_id": alias, "upstream_id": alias} for alias in LINE])
+    return LINE
+
+
+def test_a_successor_too_far_from_a_model_in_front_is_refused(
+    container: Container, catalog: Database, line: list[str]
+) -> None:
+    for alias, successor in pairwise(line[:6]):
+        change_model(container, alias, successor=successor)
+    first, *_, last, beyond = line
+    with pytest.raises(ValidationFailed) as refused:
+        change_model(container, last, successor=beyond)
+    assert refused.value.details == {"successor": [f"successor_too_far:{first}"]}
+    states = {state.entry.model.alias: state for state in container.catalog.desk.models(ROOT)}
+    assert states[first].sent.upstream_id == last
+
+    change_model(container, first, 2, successor=line[2])
+    change_model(container, last, successor=beyond)
+    states = {state.entry.model.alias: state for state in container.catalog.desk.models(ROOT)}
+    assert {states[alias].sent.upstream_id for alias in line} == {beyond}
+
+
+def test_a_line_that_grows_at_two_places_at_once_is_never_too_long(
+    processes: list[Container], catalog: Database, line: list[str]
+) -> None:
+    for alias, successor in zip(line[:5], [*line[1:3], None, *line[4:6]], strict=True):
+        catalog.models.update_one({"_id": alias}, {"$set": {"successor": successor}})
+    middle, last = line[2], line[5]
+    for _ in range(10):
+        catalog.models.update_many({"_id": {"$in": [middle, last]}}, {"$set": {"successor": None, "version": 1}})
+        results = at_once(
+            [
+                lambda: change_model(processes[0], middle, successor=line[3]),
+                lambda: change_model(processes[1], last, successor=line[6]),
+            ]
+        )
+        refused = [each for each in results if isinstance(each, Exception)]
+        assert [type(each) for each in refused] == [ValidationFailed], results
+        assert refused[0].details == {"successor": [f"successor_too_far:{line[0]}"]}
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_ledger_is_read_in_pages_newest_first(container: Container, db: Databa
 
     seen, cursor = [], None
     while True:
-        page = container.billing.ledger(actor, None, cursor, 3)
+        page = container.billing.ledger(actor, None)(cursor, 3)
         seen += page.items
         # What comes in meanwhile is newer than every page that is still to come.
         container.billing.top_up(ROOT, actor.account_id, 100, None)
@@ -217,4 +217,4 @@ def test_a_ledger_is_read_in_pages_newest_first(container: Container, db: Databa
     assert [entry.amount for entry in seen if entry.kind == "topup"] == [7, 6, 5, 4, 3, 2, 1]
     assert [entry.seq for entry in seen] == sorted((entry.seq for entry in seen), reverse=True)
     with pytest.raises(Forbidden):
-        container.billing.ledger(actor, new_actor().account_id, None, 3)
+        container.billing.ledger(actor, new_actor().account_id)

@@ -169,7 +169,7 @@ def test_names_that_look_alike_are_different_people(container: Container, bot: A
 
 def test_a_key_credits_its_end_users_only(container: Container, db: Database, anna: Actor, bot: Actor) -> None:
     top_up(container, bot, tokens=300)
-    (entry,) = container.billing.ledger(bot, CHAT_ID, None, 10).items
+    (entry,) = container.billing.ledger(bot, CHAT_ID)(None, 10).items
     assert bot.key is not None
     assert (entry.amount, entry.actor_id) == (300, f"key:{bot.key.id}")
     for own in (None, anna.account_id):

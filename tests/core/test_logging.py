@@ -43,6 +43,61 @@ def test_what_nobody_catches_is_a_line_too(code: str, message: str) -> None:
     assert "lost" in line["error"]["stack_trace"]
 
 
+THROWN = """
+class Thrown:
+    def __repr__(self):
+        return "a secret"
+
+    def __del__(self):
+        raise ValueError("lost")
+"""
+BROKEN = """
+def broken():
+    try:
+        yield
+    finally:
+        raise ValueError("lost")
+
+begun = broken()
+next(begun)
+del begun
+"""
+# As the interpreter calls it, of what C code can't raise.
+IGNORED = """
+import collections, sys
+Details = collections.namedtuple("Details", "exc_type exc_value exc_traceback err_msg object")
+sys.unraisablehook(Details(ValueError, {value}, None, {reason!r}, {thing}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "has_value"),
+    [
+        (THROWN + "Thrown()", {"object": "Thrown.__del__"}, True),
+        (BROKEN, {"object": "broken"}, True),
+        (
+            THROWN + IGNORED.format(value="ValueError('lost')", reason="in a callback", thing="Thrown"),
+            {"reason": "in a callback", "object": "Thrown"},
+            True,
+        ),
+        (IGNORED.format(value="ValueError('lost')", reason=None, thing="['a secret']"), {"object": "list"}, True),
+        (IGNORED.format(value="None", reason="out of memory", thing=None), {"reason": "out of memory"}, False),
+    ],
+)
+def test_what_is_ignored_is_said_as_far_as_it_is_known(code: str, said: dict[str, str], has_value: bool) -> None:
+    (line,) = written(code)
+    assert {name: line[name] for name in ("reason", "object") if name in line} == said
+    assert (line["message"], line["log.level"], line["error"]["type"]) == ("exception ignored", "error", "ValueError")
+    assert line["error"].get("stack_trace", "").rpartition("\n")[2] == ("ValueError: lost" if has_value else "")
+    assert "a secret" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("place", ["structlog", "__import__('builtins')", "logging", "gevent", "logs"])
+def test_nothing_is_said_while_the_interpreter_ends(place: str) -> None:
+    """Of a thing that is cleared away with a module; `written` sees what else is printed."""
+    assert written(f"{THROWN}{place}.kept = [Thrown()]") == []
+
+
 def test_a_caught_exception_is_an_error_of_whoever_logs_it() -> None:
     code = """
 for log in (logging.getLogger("a.library"), structlog.get_logger("ours")):

@@ -17,7 +17,7 @@ DEEDS: dict[str, Callable[[Container, Actor, str], object]] = {
     "context.read": lambda c, actor, user: c.contexts.get(actor, user),
     "context.save": lambda c, actor, user: c.contexts.save(actor, user, ()),
     "billing.read": lambda c, actor, user: c.billing.statement(actor, user),
-    "ledger.read": lambda c, actor, user: c.billing.ledger(actor, user, None, 10),
+    "ledger.read": lambda c, actor, user: c.billing.ledger(actor, user)(None, 10),
     "usage.read": lambda c, actor, user: c.billing.usage(actor, user, "2026-01-01", "2026-12-31", "day"),
     "balance.topup": lambda c, actor, user: c.billing.top_up(actor, user, 5, None),
     "jobs.read": lambda c, actor, user: c.jobs.page(actor, JobQuery(account_id=user)),

@@ -96,7 +96,7 @@ def test_a_cursor_that_was_not_given_out_is_refused(
     actor = new_actor()
     for read in (
         lambda: container.jobs.page(actor, JobQuery(cursor=cursor)),
-        lambda: container.billing.ledger(actor, None, cursor, 10),
+        lambda: container.billing.ledger(actor, None)(cursor, 10),
         lambda: container.admin.dialogs(ROOT, actor.account_id, cursor, 10),
         lambda: container.admin.audit_trail(ROOT, None, cursor, 10),
     ):
@@ -126,7 +126,7 @@ def test_a_cursor_that_was_not_given_out_is_refused(
 def test_a_forged_cursor_is_refused(container: Container, db: Database, new_actor: NewActor, position: tuple) -> None:
     actor, cursor = new_actor(), cursors.encode(*position)
     for read in (
-        lambda: container.billing.ledger(actor, None, cursor, 10),
+        lambda: container.billing.ledger(actor, None)(cursor, 10),
         lambda: container.jobs.page(actor, JobQuery(cursor=cursor)),
     ):
         with pytest.raises(ServiceError):

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
 from devstack.servers import MongoServer, RedisServer
 from devstack.upstream_control import UpstreamControl
-from service.adapters import ledger_watch, standing_metrics
+from service.adapters import ledger_watch
 from service.adapters.ledger_watch import LedgerWatch
 from service.adapters.mongo.ledger_audit import MOST_TOGETHER, Checked, MongoLedgerAudit, Place
 from service.adapters.mongo.reports import MongoFigures
@@ -21,7 +22,7 @@ from service.adapters.mongo.standing import MongoStanding
 from service.adapters.redis.breaker import RedisBreaker
 from service.adapters.redis.client import BestEffort, connect
 from service.adapters.standing_metrics import LedgerMetrics, StandingCollector
-from service.bootstrap import Container
+from service.bootstrap import Container, Watching, watching
 from service.domain.accounts import Actor
 from service.domain.billing import LOSS_ACCOUNT_ID, Unit
 from service.domain.payments import PaymentStatus
@@ -37,7 +38,7 @@ def collector(redis_url: str) -> StandingCollector:
     )
 
 
-def values(found: StandingCollector | LedgerMetrics) -> dict[str, float]:
+def values(found: Collector) -> dict[str, float]:
     """Every sample, as `name` or `name{label}`."""
     registry = CollectorRegistry()
     registry.register(found)
@@ -160,8 +161,8 @@ def test_what_nobody_paid_for_is_counted(
 def test_a_database_that_hangs_counts_as_away_before_prometheus_gives_up(
     db: Database, mongo: MongoServer, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing_metrics, "MONGODB_SECONDS", 0.3)
-    looking = collector(redis.uri)
+    monkeypatch.setattr(watching, "MONGODB_SECONDS", 0.3)
+    looking = Watching((collector(redis.uri),), LedgerWatch(MongoLedgerAudit(), LedgerMetrics()))
     values(looking)
     mongo.pause()
     try:

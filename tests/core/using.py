@@ -187,11 +187,11 @@ def claimed(container: Container, destination: str) -> Delivery:
 
 def use_billing(container: Container, anna: Actor) -> None:
     container.billing.statement(anna, None)
-    container.billing.ledger(anna, None, None, A_PAGE)
+    container.billing.ledger(anna, None)(None, A_PAGE)
     container.admin.adjust_credits(ROOT, anna.account_id, 3, "", None)
     for _ in range(6):
         ask(container, anna, assistant="coach")
-    pages(lambda cursor: container.billing.ledger(anna, None, cursor, A_PAGE, Unit.CREDITS))
+    pages(lambda cursor: container.billing.ledger(anna, None, Unit.CREDITS)(cursor, A_PAGE))
     for group in ("day", "model"):
         container.billing.usage(anna, None, "2026-01-01", "2027-01-01", group)
 

@@ -1,12 +1,13 @@
 """How long models live, and what operators are warned of."""
 
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import pytest
 
 from service.domain.billing import PriceWeights
 from service.domain.catalog import ChatModel
-from service.domain.model_lives import Lives, ModelWarning, ProviderModel, ProviderNews, comes_back
+from service.domain.model_lives import Lives, ModelWarning, ProviderModel, ProviderNews, comes_back, newly_lost
 
 TODAY = date(2026, 11, 21)
 PAST, SOON, LATER, FAR = "2026-10-23", "2027-01-14", "2027-01-20", "2027-01-21"
@@ -91,3 +92,23 @@ def test_the_days_that_are_left_are_those_to_the_earlier_end() -> None:
 )
 def test_successors_come_back_or_not(chain: dict[str, str | None], back: bool) -> None:
     assert comes_back({name: model(name, None, following) for name, following in chain.items()}, "a") is back
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ("abcdef", "abcdef", []),
+        ("abcdef", "abcdefg", ["a"]),
+        ("abcdef", "abcdefgh", ["a", "b"]),
+        ("abcde", "abcdef", []),
+        # What was too far already is no news, nor what is nearer now.
+        ("abcdefg", "abcdefgh", ["b"]),
+        ("abcdefg", "abcdef", []),
+    ],
+)
+def test_a_longer_line_loses_those_in_front(before: str, after: str, lost: list[str]) -> None:
+    def line(names: str) -> dict[str, ChatModel]:
+        following = dict(pairwise(names))
+        return {name: model(name, None, following.get(name)) for name in "abcdefgh"}
+
+    assert newly_lost(line(before), line(after)) == lost

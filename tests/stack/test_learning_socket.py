@@ -159,3 +159,16 @@ def test_sigterm_closes_with_1001(talking: StackUnderTest, connect: Connect) -> 
     page.has("history")
     talking.web.stop(20)
     assert page.closed() == 1001
+
+
+def test_an_admin_who_enters_is_written_down_once(talking: StackUnderTest, connect: Connect) -> None:
+    person, admin = talking.register(), talking.register()
+    session_id = new_session(person)
+    chat_id = new_chat(person, session_id)
+    talking.db.accounts.update_one({"_id": admin.account_id}, {"$set": {"role": "admin"}})
+    page = connect(admin, f"/ws/chat/{session_id}/switch")
+    page.has("history")
+    page.send(type="switch", chat_id=chat_id)
+    page.has("history", 2)
+    looks = list(talking.db.audit.find({"actor_id": admin.account_id}))
+    assert [(look["action"], look["subject_id"]) for look in looks] == [("session.read", person.account_id)] * 2

@@ -6,6 +6,7 @@ from service.api.sockets.learning_frames import SWITCH
 from service.api.sockets.line import Line
 from service.api.sockets.talk import Talk
 from service.domain.accounts import Actor
+from service.domain.dialogs import Chat
 from service.domain.jobs import Job
 from service.usecases.asking import Line as NamedLine
 from service.usecases.asking import Terms
@@ -56,20 +57,20 @@ class SessionDialog(Talk):
     def act(self, frame: Frame) -> None:
         if frame.type != SWITCH:
             raise ValueError(frame.type)
-        self._show_chat(self.caller.actor(), frame.text)
+        self._show_chat(self.container.dialogs.other_chat(self.caller.actor(), self._session_id, frame.text))
 
     def _enter(self, actor: Actor) -> None:
         session = self.container.dialogs.session(actor, self._session_id)
         chat_id = session.last_chat_id if self._restores else None
-        self._show_chat(actor, chat_id or session.id)
+        self._show_chat(self.container.dialogs.chat_in(session, chat_id or session.id))
         job = None if self._after is None else self.container.talks.last(actor, session.id)
         if job is not None:
             self.follow(job, self._after or 0)
             self._after = None
 
-    def _show_chat(self, actor: Actor, chat_id: str) -> None:
-        """The chat in which one talks from now on. Raises NotFound, Forbidden."""
-        chat = self.container.dialogs.visit(actor, chat_id, self._session_id)
-        page = self.container.dialogs.messages(actor, chat.id, None, HISTORY_MESSAGES)
+    def _show_chat(self, chat: Chat) -> None:
+        """In which one talks from now on, and has looked at already."""
+        self.container.dialogs.visit(chat)
+        page = self.container.dialogs.messages_in(chat, None, HISTORY_MESSAGES)
         self._chat_id = chat.id
         self.line.send(learning_frames.history(self._session_id, chat.id, page))

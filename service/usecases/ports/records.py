@@ -1,6 +1,6 @@
 """What use cases and adapters hand to each other: plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -136,6 +136,10 @@ class Page(Generic[T]):
 
     items: list[T]
     next_cursor: str | None
+
+
+# Gives at most so many entries of one ledger after a cursor, newest first.
+LedgerReader = Callable[[str | None, int], Page[LedgerEntry]]
 
 
 @dataclass(frozen=True, slots=True)

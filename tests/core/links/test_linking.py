@@ -80,7 +80,7 @@ def test_the_bot_reaches_nothing_else_of_the_person(
             with pytest.raises(Forbidden):
                 use(actor, private.id)
     assert [job.id for job in container.jobs.page(bot, JobQuery(account_id=CHAT_ID)).items] == [after.id, before.id]
-    amounts = [entry.amount for entry in container.billing.ledger(bot, CHAT_ID, None, 10).items]
+    amounts = [entry.amount for entry in container.billing.ledger(bot, CHAT_ID)(None, 10).items]
     assert amounts == [-(1_500 - 38), -before.charged, 0, 1_500]
     usage = container.billing.usage(bot, CHAT_ID, "2020-01-01", "2040-01-01", "model")
     assert sum(row.jobs for row in usage) == 1

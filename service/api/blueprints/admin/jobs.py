@@ -42,7 +42,8 @@ def list_jobs(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
 def retry(*, actor: Actor, job_id: str) -> Response:
     """Ask a failed job's question again
 
-    As a new job, charged to the same account; the failed one stays as it is.
+    As a new job with the same briefing, charged to the same account; the failed one stays as it is. Not one that was
+    asked outside any dialog.
     """
     return accepted(services().admin.retry_job(actor, job_id))
 

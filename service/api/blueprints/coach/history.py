@@ -66,8 +66,7 @@ class History(Output):
 def history(query: dict[str, Any], *, actor: Actor) -> dict[str, Any]:
     """Show what was talked about"""
     wanted = SessionFilter(user_id=query["user_id"], cursor=query["cursor"], limit=query["limit"])
-    page = services().dialogs.page(actor, wanted)
-    sessions, messages = services().dialogs.totals(actor, query["user_id"])
+    page, (sessions, messages) = services().dialogs.history(actor, wanted)
     return {
         "history": [session_body(session) for session in page.items],
         "stats": {"total_sessions": sessions, "total_messages": messages},

@@ -117,7 +117,7 @@ def select(*, actor: Actor, message_id: str) -> dict[str, Any]:
     in the chat.
     """
     chat = services().branches.select(actor, message_id)
-    page = services().dialogs.messages(actor, chat.id, None, PAGE_ITEMS)
+    page = services().dialogs.messages_in(chat, None, PAGE_ITEMS)
     return {
         "session_id": chat.session_id,
         "chat_id": chat.id,

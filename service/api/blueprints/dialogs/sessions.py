@@ -159,7 +159,8 @@ def get(query: dict[str, Any], *, actor: Actor, session_id: str) -> dict[str, An
     session = services().dialogs.session(actor, session_id)
     # Before the messages: one that ends in between is seen twice rather than never.
     running = services().dialogs.running(session)
-    page = services().dialogs.messages(actor, session_id, query["cursor"], query["limit"])
+    chat = services().dialogs.chat_in(session, session_id)
+    page = services().dialogs.messages_in(chat, query["cursor"], query["limit"])
     return {
         "session": {
             **session_body(session),

@@ -67,10 +67,7 @@ def ledger(query: dict[str, Any], *, actor: Actor) -> dict[str, Any] | Response:
 
     Every movement of the balance, or of the credits, newest first. `Accept: text/csv` gives all entries as one file.
     """
-
-    def page(cursor: str | None, limit: int) -> Any:
-        return services().billing.ledger(actor, query["user_id"], cursor, limit, Unit(query["unit"]))
-
+    page = services().billing.ledger(actor, query["user_id"], Unit(query["unit"]))
     return as_csv(page) if wants_csv() else ledger_body(page(query["cursor"], query["limit"]))
 
 
