@@ -112,7 +112,8 @@ export interface paths {
         put?: never;
         /**
          * Ask a failed job's question again
-         * @description As a new job, charged to the same account; the failed one stays as it is.
+         * @description As a new job with the same briefing, charged to the same account; the failed one stays as it is. Not one that was
+         *     asked outside any dialog.
          */
         post: operations["adminJobsRetry"];
         delete?: never;
