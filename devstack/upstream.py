@@ -24,7 +24,7 @@ from devstack import upstream_wire as wire
 from devstack.upstream_journal import Call, Journal
 from devstack.upstream_rules import Rule, RuleBook, RuleError, parse_rules
 
-# With the days on which they end, as the provider announces them. Not all that the catalog names: providers drop some.
+# With the days on which they end, as the provider announces them. A test says which ones it lacks.
 MODELS = {
     "stand-in": None,
     "gpt-4o-mini": "2027-01-14",

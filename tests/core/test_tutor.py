@@ -14,6 +14,8 @@ from tests.core.conftest import Build
 from tests.core.support import ROOT, NewActor, at_once, new_key, program_of
 
 DEFAULT = TutorConfig("default", 0.7, 2000, None)
+# A provider's list that lacks whatever is asked for.
+OTHERS = '{"object": "list", "data": [{"id": "another", "object": "model"}]}'
 
 
 @pytest.fixture
@@ -121,13 +123,14 @@ def test_changes_at_once_are_all_kept(
     assert container.tutor.config(anna, None) == TutorConfig("gpt-6-sol", 0.1, 99, "fr")
 
 
-@pytest.mark.parametrize(("model", "has_model"), [("default", True), ("gpt-5.6-sol", False)])
+@pytest.mark.parametrize(("model", "has_model"), [("default", True), ("gpt-5.6-sol", True), ("gpt-5.6-sol", False)])
 def test_the_provider_is_asked_for_the_model_that_is_set(
     container: Container, db: Database, new_actor: NewActor, upstream: UpstreamControl, model: str, has_model: bool
 ) -> None:
     anna = new_actor()
     container.tutor.change(anna, None, {"model": model})
-    upstream.rule(path="/v1/models", delay_seconds=0.1)
+    listed = None if has_model else OTHERS
+    upstream.rule(path="/v1/models", delay_seconds=0.1, raw_body=listed, content_type="application/json")
     found = container.tutor.test_connection(anna)
     assert (found.model, found.has_model) == (model, has_model)
     assert found.seconds >= 0.1
@@ -166,6 +169,6 @@ def test_outcomes_are_counted(
         with pytest.raises(expected):
             container.tutor.test_connection(anna)
     container.tutor.test_connection(anna)
-    container.tutor.change(anna, None, {"model": "gpt-5.6-sol"})
+    upstream.rule(path="/v1/models", raw_body=OTHERS, content_type="application/json")
     container.tutor.test_connection(anna)
     assert {outcome: counted(outcome) - before[outcome] for outcome in outcomes} == dict.fromkeys(outcomes, 1.0)
