@@ -76,6 +76,12 @@ const en: Messages = {
     noAccount: 'No account yet?',
     haveAccount: 'Have an account already?',
   },
+  guest: {
+    topUp: 'Sign up to top up the balance and to use codes: a guest’s account is temporary.',
+    keys: 'Sign up to have API keys: a guest’s account is temporary.',
+    bots: 'Sign up to link a bot: a guest’s account is temporary.',
+    keep: 'Your dialogs and balance stay with you.',
+  },
   chat: {
     sessions: 'Dialogs',
     newSession: 'New dialog',

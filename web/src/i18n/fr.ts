@@ -76,6 +76,12 @@ const fr: Messages = {
     noAccount: 'Pas encore de compte ?',
     haveAccount: 'Déjà un compte ?',
   },
+  guest: {
+    topUp: 'Inscrivez-vous pour recharger le solde et utiliser des codes : un compte d’invité est temporaire.',
+    keys: 'Inscrivez-vous pour avoir des clés d’API : un compte d’invité est temporaire.',
+    bots: 'Inscrivez-vous pour lier un bot : un compte d’invité est temporaire.',
+    keep: 'Vos dialogues et votre solde restent à vous.',
+  },
   chat: {
     sessions: 'Dialogues',
     newSession: 'Nouveau dialogue',
