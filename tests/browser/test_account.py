@@ -103,6 +103,28 @@ def test_a_guest_who_registers_keeps_the_dialogs(page: Page, stack: Stack) -> No
     expect(page.get_by_text(name, exact=True).last).to_be_visible()
 
 
+def test_a_guest_is_asked_before_the_dialogs_are_out_of_reach(page: Page, stack: Stack) -> None:
+    page.goto("/login")
+    page.get_by_role("button", name="Try it without an account").click()
+    menu = page.get_by_role("button", name="Guest", exact=True)
+    menu.click()
+    page.get_by_role("menuitem", name="Log out").click()
+    expect(page.get_by_role("dialog")).to_contain_text("dialogs and balance will be out of reach")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(menu).to_be_focused()
+    menu.click()
+    page.get_by_role("menuitem", name="Log out").click()
+    page.get_by_role("dialog").get_by_role("link", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Keep this account")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    menu.click()
+    page.get_by_role("menuitem", name="Log out").click()
+    page.get_by_role("dialog").get_by_role("button", name="Log out").click()
+    # That page is open to all.
+    expect(page.get_by_role("heading", name="Sign up")).to_be_visible()
+
+
 def test_a_language_is_the_accounts_wherever_one_logs_in(page: Page, browser: Browser, stack: Stack) -> None:
     name = register(page)
     page.goto("/balance")

@@ -81,6 +81,8 @@ const en: Messages = {
     keys: 'Sign up to have API keys: a guest’s account is temporary.',
     bots: 'Sign up to link a bot: a guest’s account is temporary.',
     keep: 'Your dialogs and balance stay with you.',
+    leaveTitle: 'Log out and lose the dialogs?',
+    leaveText: 'A guest has no password and can’t come back: dialogs and balance will be out of reach. Sign up to keep them.',
   },
   chat: {
     sessions: 'Dialogs',

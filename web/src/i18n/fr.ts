@@ -81,6 +81,8 @@ const fr: Messages = {
     keys: 'Inscrivez-vous pour avoir des clés d’API : un compte d’invité est temporaire.',
     bots: 'Inscrivez-vous pour lier un bot : un compte d’invité est temporaire.',
     keep: 'Vos dialogues et votre solde restent à vous.',
+    leaveTitle: 'Se déconnecter et perdre les dialogues ?',
+    leaveText: 'Un invité n’a pas de mot de passe et ne peut pas revenir : dialogues et solde seront inaccessibles. Inscrivez-vous pour les garder.',
   },
   chat: {
     sessions: 'Dialogues',
