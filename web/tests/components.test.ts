@@ -27,6 +27,25 @@ describe('an error', () => {
     expect(mount(ErrorNote, { props: { error: networkError() }, global }).text()).toContain('Нет связи с сервером')
   })
 
+  const invalid = (details: Record<string, string[]>, props = {}) => {
+    const error = new ApiError(400, 'VALIDATION_ERROR', 'Неверные параметры запроса', 'Исправьте details', { details } as never)
+    return mount(ErrorNote, { props: { error, ...props }, global }).text()
+  }
+
+  it('of one field is told in a sentence', () => {
+    expect(invalid({ code: ['Обязательное поле.'] })).toBe('Обязательное поле.')
+  })
+
+  it('of several fields calls them as the form does', () => {
+    expect(invalid({ name: ['Не длиннее 100 символов.'], days: ['Больше нуля.'] }, { labels: { name: 'Название', days: 'Срок' } })).toBe(
+      'Исправьте и повторитеНазвание: Не длиннее 100 символов.Срок: Больше нуля.',
+    )
+  })
+
+  it('of fields that are marked says no more than that', () => {
+    expect(invalid({ username: ['Только буквы'] }, { told: ['username'] })).toBe('Проверьте отмеченные поля')
+  })
+
   it('stays text', () => {
     const error = new ApiError(400, 'X', EVIL, EVIL, { details: { [EVIL]: [EVIL] } } as never)
     const note = mount(ErrorNote, { props: { error }, global })

@@ -37,6 +37,7 @@ const en: Messages = {
     standin: 'A stand-in answers instead of a model: no OpenAI key is set.',
     yes: 'yes',
     no: 'no',
+    labelled: '{label}: {value}',
   },
   errors: {
     title: 'That did not work',
@@ -45,6 +46,8 @@ const en: Messages = {
     unknown: 'Something went wrong',
     unknownHint: 'Try again a little later.',
     sessionEnded: 'Your session has ended. Log in again.',
+    marked: 'Check the marked fields',
+    check: 'Correct this and try again',
   },
   money: {
     tokens: '{n} token | {n} tokens',
@@ -66,6 +69,7 @@ const en: Messages = {
     upgradeHint: 'The guest’s dialogs and balance stay with you.',
     name: 'User name or e-mail',
     username: 'User name',
+    usernameHint: "3 to 64 characters: letters of one alphabet, digits and . _ - {'@'} +",
     firstName: 'What to call you',
     optional: 'optional',
     password: 'Password',

@@ -37,6 +37,7 @@ const fr: Messages = {
     standin: 'Un simulateur répond à la place d’un modèle : aucune clé OpenAI n’est définie.',
     yes: 'oui',
     no: 'non',
+    labelled: '{label} : {value}',
   },
   errors: {
     title: 'Échec',
@@ -45,6 +46,8 @@ const fr: Messages = {
     unknown: 'Une erreur est survenue',
     unknownHint: 'Réessayez un peu plus tard.',
     sessionEnded: 'Votre session est terminée. Reconnectez-vous.',
+    marked: 'Vérifiez les champs marqués',
+    check: 'Corrigez ceci et réessayez',
   },
   money: {
     tokens: '{n} jeton | {n} jetons',
@@ -66,6 +69,7 @@ const fr: Messages = {
     upgradeHint: 'Les dialogues et le solde de l’invité restent à vous.',
     name: 'Nom d’utilisateur ou e-mail',
     username: 'Nom d’utilisateur',
+    usernameHint: "De 3 à 64 caractères : lettres d’un même alphabet, chiffres et . _ - {'@'} +",
     firstName: 'Comment vous appeler',
     optional: 'facultatif',
     password: 'Mot de passe',
