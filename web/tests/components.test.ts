@@ -1,8 +1,10 @@
 import { mount } from '@vue/test-utils'
 import { createPinia } from 'pinia'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { h } from 'vue'
 import { createMemoryHistory, createRouter } from 'vue-router'
 import { ApiError, networkError } from '@/api/errors'
+import BusyButton from '@/components/BusyButton.vue'
 import ChatComposer from '@/components/ChatComposer.vue'
 import ErrorNote from '@/components/ErrorNote.vue'
 import MessageItem from '@/components/MessageItem.vue'
@@ -51,6 +53,32 @@ describe('an error', () => {
     const note = mount(ErrorNote, { props: { error }, global })
     expect(note.find('img').exists()).toBe(false)
     expect(note.text()).toContain(EVIL)
+  })
+})
+
+describe('a button whose work runs', () => {
+  const press = async (busy: boolean) => {
+    const onClick = vi.fn()
+    const onSubmit = vi.fn((event: Event) => event.preventDefault())
+    const Form = () => h('form', { onSubmit }, h(BusyButton, { busy, onClick }, () => 'x'))
+    const form = mount(Form, { attachTo: document.body })
+    const button = form.get('button')
+    button.element.focus()
+    await button.trigger('click')
+    const found = {
+      said: button.attributes('aria-disabled'), focused: document.activeElement === button.element,
+      pressed: onClick.mock.calls.length, sent: onSubmit.mock.calls.length,
+    }
+    form.unmount()
+    return found
+  }
+
+  it('is pressed when it is free', async () => {
+    expect(await press(false)).toEqual({ said: undefined, focused: true, pressed: 1, sent: 1 })
+  })
+
+  it('does nothing, and keeps the focus', async () => {
+    expect(await press(true)).toEqual({ said: 'true', focused: true, pressed: 0, sent: 0 })
   })
 })
 
