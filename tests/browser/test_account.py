@@ -87,6 +87,27 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(page: Page, stack: St
     assert call(stack, "GET", "/api/billing", key=key).status_code == 401
 
 
+def test_a_key_is_replaced_when_it_is_said_twice(page: Page, stack: Stack) -> None:
+    register(page)
+    page.goto("/keys")
+    page.get_by_label("Name").fill("my bot")
+    page.get_by_role("button", name="Create").click()
+    old = page.get_by_test_id("secret").inner_text()
+    page.get_by_role("button", name="Replace").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The old one works for another day.")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_test_id("secret")).to_have_text(old)
+    page.get_by_role("button", name="Replace").click()
+    dialog.get_by_role("button", name="Replace").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_test_id("secret")).not_to_have_text(old)
+    new = page.get_by_test_id("secret").inner_text()
+    for key in (old, new):
+        assert call(stack, "GET", "/api/billing", key=key).status_code == 200
+
+
 def test_a_guest_who_registers_keeps_the_dialogs(page: Page, stack: Stack) -> None:
     stack.upstream.rule(contains="as a guest", answer="Welcome, guest.")
     page.goto("/login")
