@@ -230,6 +230,7 @@ const en: Messages = {
     linkTitle: 'Bots and Telegram',
     linkHint: 'Get a code and send it to the bot. The bot will spend this account’s balance, so link only bots that you trust.',
     getCode: 'Get a code',
+    codeTitle: 'Your code',
     codeUntil: 'Good until {time}, works once',
     noLinks: 'No bot is linked',
     unlink: 'Unlink',

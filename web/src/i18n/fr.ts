@@ -230,6 +230,7 @@ const fr: Messages = {
     linkTitle: 'Bots et Telegram',
     linkHint: 'Obtenez un code et envoyez-le au bot. Le bot dépensera le solde de ce compte : ne liez que ceux en qui vous avez confiance.',
     getCode: 'Obtenir un code',
+    codeTitle: 'Votre code',
     codeUntil: 'Valable jusqu’à {time}, une seule fois',
     noLinks: 'Aucun bot n’est lié',
     unlink: 'Délier',
