@@ -261,7 +261,7 @@ const en: Messages = {
     lastUsed: 'Used {date}',
     unused: 'Never used',
     until: 'until {date}',
-    scopes: 'May do',
+    scopes: 'Permissions',
   },
   webhooks: {
     title: 'Webhooks',
