@@ -21,7 +21,7 @@ def test_a_new_password_ends_the_other_sessions(page: Page, browser: Browser, st
         page.get_by_label("Current password").fill("wrong one")
         page.get_by_label("New password").fill(NEW_PASSWORD)
         page.get_by_role("button", name="Change the password").click()
-        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_text("The current password is wrong")
         page.get_by_label("Current password").fill(PASSWORD)
         page.get_by_role("button", name="Change the password").click()
         expect(page.get_by_text("The password is changed")).to_be_visible()

@@ -224,6 +224,7 @@ const en: Messages = {
     current: 'Current password',
     new: 'New password',
     passwordChanged: 'The password is changed, all other sessions have ended',
+    wrongCurrent: 'The current password is wrong',
     everywhereTitle: 'Sessions',
     everywhere: 'Log out everywhere',
     everywhereText: 'All sessions end at once, this one too.',

@@ -224,6 +224,7 @@ const fr: Messages = {
     current: 'Mot de passe actuel',
     new: 'Nouveau mot de passe',
     passwordChanged: 'Mot de passe changé, les autres sessions sont terminées',
+    wrongCurrent: 'Le mot de passe actuel est incorrect',
     everywhereTitle: 'Sessions',
     everywhere: 'Se déconnecter partout',
     everywhereText: 'Toutes les sessions se terminent aussitôt, celle-ci aussi.',
