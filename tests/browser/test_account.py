@@ -21,7 +21,7 @@ def test_a_new_password_ends_the_other_sessions(page: Page, browser: Browser, st
         page.get_by_label("Current password").fill("wrong one")
         page.get_by_label("New password").fill(NEW_PASSWORD)
         page.get_by_role("button", name="Change the password").click()
-        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_text("The current password is wrong")
         page.get_by_label("Current password").fill(PASSWORD)
         page.get_by_role("button", name="Change the password").click()
         expect(page.get_by_text("The password is changed")).to_be_visible()
@@ -44,7 +44,7 @@ def test_a_bot_in_telegram_is_tied_to_the_account(page: Page, stack: Stack) -> N
     key = page.get_by_test_id("secret").inner_text()
     page.goto("/account")
     page.get_by_role("button", name="Get a code").click()
-    expect(page.get_by_text("works once")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="works once")).to_contain_text("Your code")
     typed = {"userId": "4242", "code": page.get_by_test_id("secret").inner_text().lower().replace("-", " ")}
     confirmed = call(stack, "POST", "/api/link/confirm", key=key, json=typed)
     assert confirmed.status_code == 200, confirmed.text
@@ -87,6 +87,27 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(page: Page, stack: St
     assert call(stack, "GET", "/api/billing", key=key).status_code == 401
 
 
+def test_a_key_is_replaced_when_it_is_said_twice(page: Page, stack: Stack) -> None:
+    register(page)
+    page.goto("/keys")
+    page.get_by_label("Name").fill("my bot")
+    page.get_by_role("button", name="Create").click()
+    old = page.get_by_test_id("secret").inner_text()
+    page.get_by_role("button", name="Replace").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The old one works for another day.")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_test_id("secret")).to_have_text(old)
+    page.get_by_role("button", name="Replace").click()
+    dialog.get_by_role("button", name="Replace").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_test_id("secret")).not_to_have_text(old)
+    new = page.get_by_test_id("secret").inner_text()
+    for key in (old, new):
+        assert call(stack, "GET", "/api/billing", key=key).status_code == 200
+
+
 def test_a_guest_who_registers_keeps_the_dialogs(page: Page, stack: Stack) -> None:
     stack.upstream.rule(contains="as a guest", answer="Welcome, guest.")
     page.goto("/login")
@@ -101,6 +122,28 @@ def test_a_guest_who_registers_keeps_the_dialogs(page: Page, stack: Stack) -> No
     expect(page.get_by_test_id("answer")).to_contain_text("Welcome, guest.")
     page.goto("/account")
     expect(page.get_by_text(name, exact=True).last).to_be_visible()
+
+
+def test_a_guest_is_asked_before_the_dialogs_are_out_of_reach(page: Page, stack: Stack) -> None:
+    page.goto("/login")
+    page.get_by_role("button", name="Try it without an account").click()
+    menu = page.get_by_role("button", name="Guest", exact=True)
+    menu.click()
+    page.get_by_role("menuitem", name="Log out").click()
+    expect(page.get_by_role("dialog")).to_contain_text("dialogs and balance will be out of reach")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(menu).to_be_focused()
+    menu.click()
+    page.get_by_role("menuitem", name="Log out").click()
+    page.get_by_role("dialog").get_by_role("link", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Keep this account")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    menu.click()
+    page.get_by_role("menuitem", name="Log out").click()
+    page.get_by_role("dialog").get_by_role("button", name="Log out").click()
+    # That page is open to all.
+    expect(page.get_by_role("heading", name="Sign up")).to_be_visible()
 
 
 def test_a_language_is_the_accounts_wherever_one_logs_in(page: Page, browser: Browser, stack: Stack) -> None:

@@ -211,7 +211,7 @@ def test_payments_codes_and_keys_are_looked_after(
     # It isn't among the pending ones any more.
     expect(page.get_by_text("No payments yet")).to_be_visible()
     page.goto(f"/admin/users/{user_id}/keys")
-    page.get_by_role("button", name="May do").click()
+    page.get_by_role("button", name="Permissions").click()
     page.get_by_role("dialog").get_by_label("billing:topup").check()
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(page.get_by_role("cell", name="billing:topup")).to_be_visible()

@@ -4,7 +4,7 @@ import gzip
 import re
 
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from devstack.parts import REPOSITORY
 from devstack.stack import Stack
@@ -57,6 +57,28 @@ def test_pages_fit_their_screen_and_can_be_read_aloud(
         page.goto(path)
         assert_fits_and_can_be_read_aloud(page, width)
     assert complaints == []
+
+
+@pytest.mark.parametrize("language", ["Русский", "English", "Français"])
+def test_the_table_of_usage_fits_a_telephone(page: Page, language: str) -> None:
+    figures = {"jobs": 12_345, "failed": 0, "promptTokens": 12_345_678, "completionTokens": 12_345_678}
+
+    def answer(route: Route) -> None:
+        key = "2024-01-15" if "group=day" in route.request.url else "gpt-5.6-sol-mini"
+        route.fulfill(json={"success": True, "usage": [{"key": key, "charged": 123_456_789, **figures}]})
+
+    page.route("**/api/billing/usage?*", answer)
+    page.set_viewport_size({"width": 360, "height": 800})
+    register(page)
+    page.get_by_role("button", name="Language").click()
+    with page.expect_response(lambda reply: reply.request.method == "PATCH" and reply.ok):
+        page.get_by_role("menuitemradio", name=language).click()
+    page.goto("/usage")
+    box = page.get_by_role("region").filter(has=page.get_by_role("table"))
+    for group, shown in (("day", "2024"), ("model", "gpt-5.6-sol-mini")):
+        page.get_by_role("combobox").select_option(group)
+        expect(box).to_contain_text(shown)
+        assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
 
 
 def test_the_first_load_is_small(page: Page, stack: Stack) -> None:

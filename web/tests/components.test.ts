@@ -1,8 +1,10 @@
 import { mount } from '@vue/test-utils'
 import { createPinia } from 'pinia'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { h } from 'vue'
 import { createMemoryHistory, createRouter } from 'vue-router'
 import { ApiError, networkError } from '@/api/errors'
+import BusyButton from '@/components/BusyButton.vue'
 import ChatComposer from '@/components/ChatComposer.vue'
 import ErrorNote from '@/components/ErrorNote.vue'
 import MessageItem from '@/components/MessageItem.vue'
@@ -27,11 +29,56 @@ describe('an error', () => {
     expect(mount(ErrorNote, { props: { error: networkError() }, global }).text()).toContain('Нет связи с сервером')
   })
 
+  const invalid = (details: Record<string, string[]>, props = {}) => {
+    const error = new ApiError(400, 'VALIDATION_ERROR', 'Неверные параметры запроса', 'Исправьте details', { details } as never)
+    return mount(ErrorNote, { props: { error, ...props }, global }).text()
+  }
+
+  it('of one field is told in a sentence', () => {
+    expect(invalid({ code: ['Обязательное поле.'] })).toBe('Обязательное поле.')
+  })
+
+  it('of several fields calls them as the form does', () => {
+    expect(invalid({ name: ['Не длиннее 100 символов.'], days: ['Больше нуля.'] }, { labels: { name: 'Название', days: 'Срок' } })).toBe(
+      'Исправьте и повторитеНазвание: Не длиннее 100 символов.Срок: Больше нуля.',
+    )
+  })
+
+  it('of fields that are marked says no more than that', () => {
+    expect(invalid({ username: ['Только буквы'] }, { told: ['username'] })).toBe('Проверьте отмеченные поля')
+  })
+
   it('stays text', () => {
     const error = new ApiError(400, 'X', EVIL, EVIL, { details: { [EVIL]: [EVIL] } } as never)
     const note = mount(ErrorNote, { props: { error }, global })
     expect(note.find('img').exists()).toBe(false)
     expect(note.text()).toContain(EVIL)
+  })
+})
+
+describe('a button whose work runs', () => {
+  const press = async (busy: boolean) => {
+    const onClick = vi.fn()
+    const onSubmit = vi.fn((event: Event) => event.preventDefault())
+    const Form = () => h('form', { onSubmit }, h(BusyButton, { busy, onClick }, () => 'x'))
+    const form = mount(Form, { attachTo: document.body })
+    const button = form.get('button')
+    button.element.focus()
+    await button.trigger('click')
+    const found = {
+      said: button.attributes('aria-disabled'), focused: document.activeElement === button.element,
+      pressed: onClick.mock.calls.length, sent: onSubmit.mock.calls.length,
+    }
+    form.unmount()
+    return found
+  }
+
+  it('is pressed when it is free', async () => {
+    expect(await press(false)).toEqual({ said: undefined, focused: true, pressed: 1, sent: 1 })
+  })
+
+  it('does nothing, and keeps the focus', async () => {
+    expect(await press(true)).toEqual({ said: 'true', focused: true, pressed: 0, sent: 0 })
   })
 })
 

@@ -45,6 +45,18 @@ describe.each([
   })
 })
 
+describe('French texts', () => {
+  const french = [...texts({ ...fr, admin: adminFr })]
+
+  it.each([
+    ['a narrow space that does not break before ; ! ?', /(?<!\u202f)[;!?](\s|$)/],
+    ['a space that does not break before :', /(?<!\u00a0):(\s|$)/],
+    ['spaces that do not break in « »', /«(?!\u00a0)|(?<!\u00a0)»/],
+  ])('have %s', (_rule, wrong) => {
+    expect(french.filter(([, text]) => wrong.test(text))).toEqual([])
+  })
+})
+
 describe('Russian plural forms', () => {
   it.each([
     [0, 2], [1, 0], [2, 1], [4, 1], [5, 2], [11, 2], [12, 2], [14, 2], [21, 0], [22, 1], [25, 2], [100, 2],

@@ -61,7 +61,7 @@ describe('the form of a webhook', () => {
     expect(form.get('[data-testid=template-error]').text()).toBe('Неизвестная подстановка')
     expect(form.get('.invalid-feedback').text()).toBe('Адрес не тот')
     expect(form.get('input[type=url]').attributes('aria-invalid')).toBe('true')
-    expect(form.get('.alert').text()).toContain('events: Пусто')
+    expect(form.get('.alert').text()).toContain('События: Пусто')
     expect(form.get('.alert').text()).not.toContain('Адрес не тот')
     expect(form.find<HTMLInputElement>('li input').element.value).toBe('answer')
     form.unmount()

@@ -30,7 +30,7 @@ const en: AdminMessages = {
     requests: 'API requests',
     refused: 'Refused or failed requests',
     jobs: 'Questions',
-    failed: 'Of them failed',
+    failed: 'Failed',
     tokens: 'Tokens used',
     charged: 'Charged',
     mean: 'Mean balance',
