@@ -131,9 +131,12 @@ def test_every_panel_shows_something_and_a_healthy_stack_fires_no_alert(
         # What is counted for the first time has no rate yet: Prometheus has to see it, and see it grow. Workers that
         # were killed took some with them, so that only the growth is that of the database.
         told, final = total(prometheus, "sum(chat_jobs_total)"), final_jobs(stack)
+        closed = total(prometheus, "sum(socket_seconds_count)")
         use_everything(stack, strict_web, person, admin)
         wanted = told + final_jobs(stack) - final
         eventually(lambda n=wanted: total(prometheus, "sum(chat_jobs_total)") >= n)
+        # Told last, when the web process has noticed that they are closed.
+        eventually(lambda n=closed + MOST_CONNECTIONS: total(prometheus, "sum(socket_seconds_count)") >= n)
     empty = dict.fromkeys(PANELS)
 
     def all_show() -> bool:
