@@ -34,10 +34,10 @@ help: ## List the targets
 run: setup ## Serve http://localhost:8000 with every part it needs, until Ctrl-C
 	@exec $(BIN)/python -m devstack.run --stop-with-parent
 
-# Handed out one by one: the long tests stand side by side.
+# Handed out one by one, for the long tests stand side by side; tests/conftest.py says what stays together.
 .PHONY: test
 test: lint ## Run every check that a change must pass
-	@$(BIN)/python -m pytest -n 2 --maxschedchunk 1 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types and the direction of imports

@@ -15,7 +15,7 @@ ACTION_MILLISECONDS = 15_000
 expect.set_options(timeout=ACTION_MILLISECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     executable = find_chromium()
     if executable is None:
@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Started once, with a small allowance, and the development provider of payments."""
     assert (ui.BUILT / ui.INDEX).is_file(), "the UI is not built: run `make setup`"
