@@ -1,18 +1,14 @@
 import { flushPromises, mount } from '@vue/test-utils'
-import { createPinia, setActivePinia } from 'pinia'
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { defineComponent, h, nextTick, ref } from 'vue'
 import { networkError } from '@/api/errors'
-import { keepTokens } from '@/api/tokens'
 import DataTable from '@/components/admin/DataTable.vue'
 import { useFilteredPages } from '@/composables/filteredPages'
 import { useFilters } from '@/composables/filters'
-import { addAdminTexts } from '@/i18n/admin'
 import { i18n, useLocale } from '@/i18n'
 import { csvOf } from '@/lib/csv'
 import { createUiRouter } from '@/router'
-import { be, router } from './adminSupport'
-import { REPLY } from './support'
+import { be, eachLoggedIn, router } from './adminSupport'
 
 /** What a composable gives to a component that uses it. */
 function use<T>(composable: () => T, plugins: never[] = []): T {
@@ -21,16 +17,7 @@ function use<T>(composable: () => T, plugins: never[] = []): T {
   mount(defineComponent({ setup }), { global: { plugins } })
   return found
 }
-beforeAll(async () => {
-  await useLocale('ru')
-  await addAdminTexts()
-})
-beforeEach(() => {
-  setActivePinia(createPinia())
-  localStorage.clear()
-  sessionStorage.clear()
-  keepTokens(REPLY as never)
-})
+eachLoggedIn()
 
 describe('the way to the panel', () => {
   it.each([

@@ -1,15 +1,12 @@
 import { flushPromises, mount } from '@vue/test-utils'
-import { createPinia, setActivePinia } from 'pinia'
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { components } from '@/api/schema'
-import { keepTokens } from '@/api/tokens'
 import BalanceForm from '@/components/admin/BalanceForm.vue'
 import JobsTable from '@/components/admin/JobsTable.vue'
 import ModelForm from '@/components/admin/ModelForm.vue'
-import { addAdminTexts } from '@/i18n/admin'
-import { i18n, useLocale } from '@/i18n'
-import { EVIL, ID, be, router } from './adminSupport'
-import { REPLY, json, serve } from './support'
+import { i18n } from '@/i18n'
+import { EVIL, ID, be, eachLoggedIn, router } from './adminSupport'
+import { json, serve } from './support'
 
 const user = {
   userId: ID, username: 'anna', email: null, firstName: EVIL, lastName: '', role: 'user', plan: 'FREE', blocked: false,
@@ -17,14 +14,7 @@ const user = {
   expiresAt: null, externalId: null, keyId: null, linkedUserId: null,
 } as components['schemas']['User']
 
-beforeAll(async () => {
-  await useLocale('ru')
-  await addAdminTexts()
-})
-beforeEach(() => {
-  setActivePinia(createPinia())
-  keepTokens(REPLY as never)
-})
+eachLoggedIn()
 afterEach(() => vi.unstubAllGlobals())
 
 describe('the form of the balance', () => {

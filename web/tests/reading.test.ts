@@ -1,32 +1,20 @@
 /** Answers that come late: what is shown belongs to what was asked for last, and to who asked. */
 import { flushPromises, mount } from '@vue/test-utils'
-import { createPinia, setActivePinia } from 'pinia'
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defineComponent, h } from 'vue'
 import { networkError } from '@/api/errors'
-import { keepTokens } from '@/api/tokens'
 import { usePages } from '@/composables/pages'
 import { usePendingPayment } from '@/composables/pendingPayment'
-import { addAdminTexts } from '@/i18n/admin'
-import { i18n, useLocale } from '@/i18n'
+import { i18n } from '@/i18n'
 import AdminUserPage from '@/pages/admin/AdminUserPage.vue'
 import { useAssistants } from '@/stores/assistants'
 import { useAuth } from '@/stores/auth'
 import { useMoney } from '@/stores/money'
 import { useSessions } from '@/stores/sessions'
-import { be, router } from './adminSupport'
+import { be, eachLoggedIn, router } from './adminSupport'
 import { REPLY, json, serve } from './support'
 
-beforeAll(async () => {
-  await useLocale('ru')
-  await addAdminTexts()
-})
-beforeEach(() => {
-  setActivePinia(createPinia())
-  localStorage.clear()
-  sessionStorage.clear()
-  keepTokens(REPLY as never)
-})
+eachLoggedIn()
 afterEach(() => {
   vi.unstubAllGlobals()
   vi.useRealTimers()
